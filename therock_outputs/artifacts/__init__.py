@@ -1,0 +1,1 @@
+"""The inputs: what a run's build artifacts are called, hold and need, and how they are moved."""
