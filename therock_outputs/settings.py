@@ -1,0 +1,181 @@
+"""What a task is asked to do, from its flags, the environment and the defaults, in this order.
+
+Only this module reads the environment; the variables are TheRock's own where it has one.
+AWS's own variables are read by boto3.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from therock_outputs.errors import UsageError
+from therock_outputs.flags import SHARED, Flag, FlagValue, RawValue, parse_value
+from therock_outputs.layout.names import (
+    THEROCK_REPOSITORY,
+    Platform,
+    ReleaseType,
+    parse_repository,
+    parse_run_id,
+)
+
+__all__ = ["Settings", "settings_from"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that is common to the tasks; what a task has no flag for keeps its default."""
+
+    run_id: str | None = None
+    """The run that is read; None when neither a flag nor the environment names one."""
+    run_github_repo: str = THEROCK_REPOSITORY
+    """The repository of the run that is read."""
+    upload_run_id: str | None = None
+    """The run that outputs are put under."""
+    github_repository: str = THEROCK_REPOSITORY
+    """The repository that outputs are put under."""
+    platform: Platform = Platform.LINUX
+    release_type: ReleaseType = ReleaseType.CI
+    artifact_group: str | None = None
+    amdgpu_families: tuple[str, ...] = ()
+    amdgpu_targets: tuple[str, ...] = ()
+    dist_amdgpu_families: tuple[str, ...] = ()
+    package_version: str | None = None
+    staging_dir: Path | None = None
+    """A directory instead of S3."""
+    bucket: str | None = None
+    prefix: str | None = None
+    work_dir: Path | None = None
+    output_dir: Path | None = None
+    jobs: int = 1
+    dry_run: bool = False
+    json: bool = False
+    verbose: bool = False
+    debug: bool = False
+    is_pr_from_fork: bool | None = None
+    """None when nobody said."""
+    github_actions: bool = False
+    github_run_id: str | None = None
+    github_token: str | None = field(default=None, repr=False)
+    github_event_path: Path | None = None
+    github_output: Path | None = None
+    github_step_summary: Path | None = None
+
+    @property
+    def required_run_id(self) -> str:
+        """The run that is read; UsageError when there is none."""
+        if self.run_id is None:
+            raise UsageError("which run? give --run-id, or set THEROCK_RUN_ID")
+        return self.run_id
+
+    @property
+    def run_work_dir(self) -> Path:
+        """The work directory: the one asked for, or ``build/{run}``."""
+        return self.work_dir or Path("build") / self.required_run_id
+
+    @property
+    def run_output_dir(self) -> Path:
+        """The directory of outputs: the one asked for, or ``outputs`` below the work directory."""
+        return self.output_dir or self.run_work_dir / "outputs"
+
+
+def settings_from(flags: Mapping[str, RawValue], environ: Mapping[str, str]) -> Settings:
+    """Settle every setting: a flag wins over the environment, which wins over the default.
+
+    ``flags`` holds what the command line gave, by name; what it does not hold was not given.
+    An empty variable counts as not set. UsageError names the flag or the variable.
+    """
+    values = {name: _settle(flag, flags.get(name), environ) for name, flag in SHARED.items()}
+    github_repository = environ.get("GITHUB_REPOSITORY") or THEROCK_REPOSITORY
+    run_id = _checked_run_id(values["run_id"])
+    return Settings(
+        run_id=run_id,
+        run_github_repo=parse_repository(
+            _typed(str, values["run_github_repo"]) or THEROCK_REPOSITORY
+        ),
+        upload_run_id=_checked_run_id(values["upload_run_id"]) or run_id,
+        github_repository=parse_repository(github_repository),
+        platform=_platform(values["platform"]),
+        release_type=ReleaseType(_typed(str, values["release_type"]) or ReleaseType.CI),
+        artifact_group=_typed(str, values["artifact_group"]),
+        amdgpu_families=_words(values["amdgpu_families"]),
+        amdgpu_targets=_words(values["amdgpu_targets"]),
+        dist_amdgpu_families=_words(values["dist_amdgpu_families"]),
+        package_version=_typed(str, values["package_version"]),
+        staging_dir=_typed(Path, values["staging_dir"]),
+        bucket=_typed(str, values["bucket"]),
+        prefix=_typed(str, values["prefix"]),
+        work_dir=_typed(Path, values["work_dir"]),
+        output_dir=_typed(Path, values["output_dir"]),
+        jobs=_typed(int, values["jobs"]) or _processors(),
+        dry_run=bool(values["dry_run"]),
+        json=bool(values["json"]),
+        verbose=bool(values["verbose"]),
+        debug=bool(values["debug"]),
+        is_pr_from_fork=_truth("IS_PR_FROM_FORK", environ),
+        github_actions=_truth("GITHUB_ACTIONS", environ) or False,
+        github_run_id=environ.get("GITHUB_RUN_ID") or None,
+        github_token=environ.get("GITHUB_TOKEN") or None,
+        github_event_path=_path("GITHUB_EVENT_PATH", environ),
+        github_output=_path("GITHUB_OUTPUT", environ),
+        github_step_summary=_path("GITHUB_STEP_SUMMARY", environ),
+    )
+
+
+def _settle(flag: Flag, raw: RawValue, environ: Mapping[str, str]) -> FlagValue:
+    if raw not in (None, False, []):
+        return parse_value(flag, raw)
+    for name in flag.environment:
+        text = environ.get(name, "").strip()
+        if text:
+            try:
+                return parse_value(flag, text)
+            except UsageError as error:
+                raise UsageError(f"{error} (from {name} in the environment)") from error
+    return parse_value(flag, None)
+
+
+def _checked_run_id(value: FlagValue) -> str | None:
+    return None if value is None else parse_run_id(str(value))
+
+
+def _platform(value: FlagValue) -> Platform:
+    if value is not None:
+        return Platform(str(value))
+    return Platform.WINDOWS if sys.platform == "win32" else Platform.LINUX
+
+
+def _typed(kind: type[_T], value: FlagValue) -> _T | None:
+    return value if isinstance(value, kind) else None
+
+
+def _words(value: FlagValue) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _path(name: str, environ: Mapping[str, str]) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
+
+
+def _truth(name: str, environ: Mapping[str, str]) -> bool | None:
+    text = environ.get(name, "").strip().lower()
+    if not text:
+        return None
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"0", "false", "no", "off"}:
+        return False
+    raise UsageError(f"{name} in the environment is true or false, not {text!r}")
+
+
+def _processors() -> int:
+    # The processors this process may use: fewer than the machine's in a container.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
