@@ -1,10 +1,46 @@
 """Where things live: pure data. Nothing here asks a network or reads a file's bytes."""
 
+from therock_outputs.layout.buckets import CI_CUTOVER, BucketChoice, choose_bucket, role_arn
 from therock_outputs.layout.location import LayoutError, StorageLocation
-from therock_outputs.layout.names import is_distribution_bucket
+from therock_outputs.layout.names import (
+    LOCAL_RUN_ID,
+    THEROCK_REPOSITORY,
+    PackageFormat,
+    Platform,
+    ReleaseType,
+    Variant,
+    is_distribution_bucket,
+    parse_package_format,
+    parse_platform,
+    parse_release_type,
+    parse_repository,
+    parse_run_id,
+    parse_variant,
+)
+from therock_outputs.layout.output_root import WorkflowOutputRoot
+from therock_outputs.layout.workflow_run import WorkflowRun, is_fork_pull_request
 
 __all__ = [
+    "CI_CUTOVER",
+    "LOCAL_RUN_ID",
+    "THEROCK_REPOSITORY",
+    "BucketChoice",
     "LayoutError",
+    "PackageFormat",
+    "Platform",
+    "ReleaseType",
     "StorageLocation",
+    "Variant",
+    "WorkflowOutputRoot",
+    "WorkflowRun",
+    "choose_bucket",
     "is_distribution_bucket",
+    "is_fork_pull_request",
+    "parse_package_format",
+    "parse_platform",
+    "parse_release_type",
+    "parse_repository",
+    "parse_run_id",
+    "parse_variant",
+    "role_arn",
 ]

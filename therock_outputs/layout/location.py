@@ -115,24 +115,27 @@ class StorageLocation:
 
 def _key_problem(key: str) -> str | None:
     """Why the key cannot be used, as the end of a sentence; None when it can."""
-    if key.startswith("/"):
-        return "is absolute; remove its leading '/'"
-    if "\\" in key:
-        return "holds a backslash; segments are joined by '/'"
-    if any(unicodedata.category(character) == "Cc" for character in key):
-        return "holds a control character; rename the file"
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        return "is not valid UTF-8; rename the file"
-    if size > _MAX_KEY_BYTES:
-        return f"is {size} bytes long; S3 allows {_MAX_KEY_BYTES}"
+    size = len(key.encode(errors="surrogatepass"))
     segments = key.removesuffix("/").split("/") if key else []
-    if any(segment in {".", ".."} for segment in segments):
-        return "holds a '.' or '..' segment, which could lead out of its root"
-    if not all(segments):
-        return "holds an empty segment; remove the doubled '/'"
-    return None
+    problems = (
+        (key.startswith("/"), "is absolute; remove its leading '/'"),
+        ("\\" in key, "holds a backslash; segments are joined by '/'"),
+        (
+            any(unicodedata.category(character) == "Cc" for character in key),
+            "holds a control character; rename the file",
+        ),
+        (
+            any(unicodedata.category(character) == "Cs" for character in key),
+            "is not valid UTF-8; rename the file",
+        ),
+        (size > _MAX_KEY_BYTES, f"is {size} bytes long; S3 allows {_MAX_KEY_BYTES}"),
+        (
+            not {".", ".."}.isdisjoint(segments),
+            "holds a '.' or '..' segment, which could lead out of its root",
+        ),
+        (not all(segments), "holds an empty segment; remove the doubled '/'"),
+    )
+    return next((text for wrong, text in problems if wrong), None)
 
 
 def _shown(text: str) -> str:
