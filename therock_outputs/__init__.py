@@ -1,0 +1,1 @@
+"""Turn a CI workflow run of TheRock into what people install, and put it where they find it."""
