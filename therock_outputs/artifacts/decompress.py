@@ -1,0 +1,118 @@
+"""Turn a compressed archive into a bounded stream of bytes."""
+
+from __future__ import annotations
+
+import lzma
+from typing import IO, BinaryIO, cast
+
+import zstandard
+
+from therock_outputs.artifacts.names import Compression
+from therock_outputs.errors import IntegrityError
+
+__all__ = ["Decompressor"]
+
+_READ = 1 << 20
+_LARGEST_WINDOW = 1 << 27
+"""Bytes; what ``zstd --long`` uses, and the most that one decoder may take."""
+_XZ_MEMORY = 1 << 28
+_ALWAYS_ALLOWED = 1 << 30
+_HIGHEST_RATIO = 1000
+"""ROCm's most compressible archives stay below 50; a bomb has tens of thousands."""
+
+
+class Decompressor:
+    """A ByteSource over a zst or xz file that refuses to grow without bound.
+
+    A stream may expand to 1 GiB, or to a thousand times its compressed size where that is
+    more. Memory is bounded by the decoder's window (128 MiB; xz 256 MiB).
+    """
+
+    def __init__(self, stream: BinaryIO, compression: Compression, label: str) -> None:
+        self._input = _Counted(stream)
+        self._label = label
+        self._produced = 0
+        self._reader: _ZstdReader | _XzReader
+        if compression is Compression.ZST:
+            self._reader = _ZstdReader(self._input)
+        else:
+            self._reader = _XzReader(self._input)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the buffer; fewer bytes only at the end of the stream."""
+        filled = 0
+        while filled < len(buffer):
+            try:
+                count = self._reader.readinto(buffer[filled:])
+            except (zstandard.ZstdError, lzma.LZMAError) as error:
+                raise IntegrityError(
+                    f"{self._label}: does not decompress ({error}); fetch it again"
+                ) from None
+            if not count:
+                break
+            filled += count
+        self._produced += filled
+        if self._produced > max(_ALWAYS_ALLOWED, self._input.count * _HIGHEST_RATIO):
+            raise IntegrityError(
+                f"{self._label}: expands more than {_HIGHEST_RATIO} times, which no artifact does"
+            )
+        return filled
+
+
+class _Counted:
+    """A file that counts what was read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
+
+
+class _ZstdReader:
+    def __init__(self, stream: _Counted) -> None:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+        self._reader = decompressor.stream_reader(
+            cast("IO[bytes]", stream), read_size=_READ, read_across_frames=True, closefd=False
+        )
+
+    def readinto(self, buffer: memoryview) -> int:
+        return self._reader.readinto(buffer)
+
+
+class _XzReader:
+    """xz without lzma.open, which has no memory limit."""
+
+    def __init__(self, stream: _Counted) -> None:
+        self._stream = stream
+        self._decoder = self._new()
+        self._pending = b""
+        self._any = False
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    def readinto(self, buffer: memoryview) -> int:
+        while True:
+            if self._decoder.eof:
+                # Several xz streams may follow one another, with zero padding between.
+                rest = (self._decoder.unused_data or b"").lstrip(b"\0") or self._stream.read(_READ)
+                rest = rest.lstrip(b"\0")
+                if not rest:
+                    return 0
+                self._decoder, self._pending = self._new(), rest
+            if self._decoder.needs_input and not self._pending:
+                self._pending = self._stream.read(_READ)
+                if not self._pending:
+                    if self._any:
+                        raise lzma.LZMAError("it is cut short")
+                    return 0
+            data = self._decoder.decompress(self._pending, max_length=len(buffer))
+            self._pending, self._any = b"", True
+            if data:
+                buffer[: len(data)] = data
+                return len(data)

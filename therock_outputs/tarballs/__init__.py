@@ -1,0 +1,1 @@
+"""Install-prefix tarballs, one per GPU family, assembled from segments that are shared."""

@@ -1,0 +1,234 @@
+"""Put tarballs together from segments: no byte is compressed twice, no tree lies on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import deflate
+import zstandard
+
+from therock_outputs.artifacts.archives import Kind
+from therock_outputs.tarballs.encoding import SEGMENT_SIZE, TarballFormat
+from therock_outputs.tarballs.index import Segment
+from therock_outputs.tarballs.overlay import Overlay
+from therock_outputs.tarballs.store import SegmentStore
+from therock_outputs.tarballs.tarheader import END_OF_ARCHIVE, RECORD, tar_header
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
+
+__all__ = ["Assembly", "Part", "WrittenTarball", "assemble", "write_tarballs"]
+
+_IMPLIED_MODE = 0o755
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One segment of a tarball, in the store."""
+
+    key: str
+    length: int
+    """Bytes of tar data."""
+    size: int
+    """Compressed bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A tarball as the list of segments that it is made of."""
+
+    path: Path
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the finished file."""
+        return sum(part.size for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTarball:
+    """A finished tarball."""
+
+    path: Path
+    size: int
+    sha256: str
+    contents: int
+    """Bytes of the tar file inside."""
+
+
+def assemble(
+    path: Path, generic: Overlay, complete: Overlay, store: SegmentStore, mtime: int
+) -> Assembly:
+    """List the parts of one tarball: directories, then members, of what every GPU shares; the
+    same of what is for its targets; the end.
+
+    ``generic`` is the beginning of ``complete``. That order makes the first, large part of all
+    tarballs of a run the same, whatever other tarballs are made with it.
+    """
+    shared = len(generic.archives)
+    parts = [
+        *_directories(generic.directories, {}, store, mtime),
+        *_members(complete, range(shared), store),
+        *_directories(complete.directories, generic.directories, store, mtime),
+        *_members(complete, range(shared, len(complete.archives)), store),
+    ]
+    length = sum(part.length for part in parts) + len(END_OF_ARCHIVE)
+    parts.append(_extra(END_OF_ARCHIVE + bytes(-length % RECORD), store))
+    return Assembly(path, tuple(parts))
+
+
+def write_tarballs(
+    assemblies: Sequence[Assembly],
+    store: SegmentStore,
+    *,
+    jobs: int,
+    progress: Callable[[str, int], None] | None = None,
+) -> tuple[WrittenTarball, ...]:
+    """Write each tarball beside its name and rename it.
+
+    What several tarballs begin with is digested once.
+    """
+    report = progress or (lambda _label, _count: None)
+    with ThreadPoolExecutor(jobs, "write") as pool:
+        writers: list[Future[WrittenTarball]] = []
+        for group in _groups(assemblies):
+            common = _common_parts(group)
+            state: Future[HASH] = Future()
+            for number, assembly in enumerate(group):
+                writer = _Writer(assembly, store, common, state, first=number == 0)
+                writers.append(pool.submit(writer.write, report))
+        by_path = {result.path: result for result in (writer.result() for writer in writers)}
+    return tuple(by_path[assembly.path] for assembly in assemblies)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """The writing of one tarball; the first of a group digests the common parts for all."""
+
+    assembly: Assembly
+    store: SegmentStore
+    common: int
+    state: Future[HASH]
+    first: bool
+
+    def write(self, report: Callable[[str, int], None]) -> WrittenTarball:
+        path = self.assembly.path
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb", buffering=0) as file:
+                digest = self._write_parts(file.fileno(), report)
+            partial.replace(path)
+        except BaseException as error:
+            if self.first and not self.state.done():
+                self.state.set_exception(error)
+            partial.unlink(missing_ok=True)
+            raise
+        return WrittenTarball(
+            path,
+            self.assembly.size,
+            digest,
+            sum(part.length for part in self.assembly.parts),
+        )
+
+    def _write_parts(self, descriptor: int, report: Callable[[str, int], None]) -> str:
+        digest = hashlib.sha256() if self.first else None
+        buffer = memoryview(bytearray(max(part.size for part in self.assembly.parts)))
+        for number, part in enumerate(self.assembly.parts):
+            if number == self.common:
+                if digest is None:
+                    digest = self.state.result().copy()
+                else:
+                    self.state.set_result(digest.copy())
+            data = self.store.read_into(part.key, part.size, buffer)
+            if digest is not None:
+                digest.update(data)
+            _write_all(descriptor, data)
+            report(self.assembly.path.name, part.size)
+        assert digest is not None  # the last part of a group's members always differs or ends it
+        return digest.hexdigest()
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _groups(assemblies: Sequence[Assembly]) -> Iterator[list[Assembly]]:
+    """Tarballs that begin with the same part."""
+    groups: dict[str, list[Assembly]] = {}
+    for assembly in assemblies:
+        groups.setdefault(assembly.parts[0].key, []).append(assembly)
+    yield from groups.values()
+
+
+def _common_parts(group: Sequence[Assembly]) -> int:
+    """How many parts all of them begin with; always less than any of them has."""
+    columns = zip(*(assembly.parts[:-1] for assembly in group), strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def _directories(
+    directories: Mapping[str, int | None],
+    already: Mapping[str, int | None],
+    store: SegmentStore,
+    mtime: int,
+) -> Iterator[Part]:
+    """Directories by path, each once, with parents first; in segments of the usual size."""
+    block = bytearray()
+    for path in sorted(directories.keys() - already.keys()):
+        mode = directories[path]
+        mode = _IMPLIED_MODE if mode is None else mode
+        block += tar_header(path + "/", Kind.DIRECTORY, mode=mode, mtime=mtime)
+        if len(block) >= SEGMENT_SIZE:
+            yield _extra(bytes(block), store)
+            block.clear()
+    if block:
+        yield _extra(bytes(block), store)
+
+
+def _members(overlay: Overlay, positions: range, store: SegmentStore) -> Iterator[Part]:
+    """The segments of these archives without the members that gave way."""
+    for position in positions:
+        dropped = overlay.dropped.get(position, set())
+        for segment in overlay.archives[position].segments:
+            gone = frozenset(span.member for span in segment.spans) & dropped
+            if not gone:
+                yield Part(segment.key, segment.length, segment.size)
+            elif len(gone) < len(segment.spans):
+                yield _without(segment, gone, store)
+
+
+def _without(segment: Segment, gone: frozenset[int], store: SegmentStore) -> Part:
+    """The segment less some members: the one case in which bytes are compressed again."""
+    kept = sum(span.length for span in segment.spans if span.member not in gone)
+    marks = "".join("-" if span.member in gone else "+" for span in segment.spans)
+    key = hashlib.sha256(f"part of {segment.key} {marks}".encode()).hexdigest()
+    stored = store.find(key)
+    if stored is None:
+        compressed = store.read(segment.key, segment.size)
+        if store.encoding.format is TarballFormat.GZ:
+            data = memoryview(deflate.gzip_decompress(compressed, segment.length))
+        else:
+            data = memoryview(zstandard.ZstdDecompressor().decompress(compressed))
+        block, at = bytearray(), 0
+        for span in segment.spans:
+            if span.member not in gone:
+                block += data[at : at + span.length]
+            at += span.length
+        stored = store.put(key, store.encoding.compressor()(memoryview(block)))
+    return Part(key, kept, stored.size)
+
+
+def _extra(data: bytes, store: SegmentStore) -> Part:
+    """A segment that is made for a tarball: its directories, its end."""
+    key = hashlib.sha256(b"extra\n" + data).hexdigest()
+    stored = store.find(key) or store.put(key, store.encoding.compressor()(memoryview(data)))
+    return Part(key, len(data), stored.size)

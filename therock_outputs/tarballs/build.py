@@ -1,0 +1,147 @@
+"""Build a run's tarballs: verify the archives, encode them, assemble, write."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from therock_outputs.artifacts.names import ArchiveName
+from therock_outputs.errors import IntegrityError, NotFoundError
+from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.tarballs.assemble import (
+    Assembly,
+    WrittenTarball,
+    assemble,
+    write_tarballs,
+)
+from therock_outputs.tarballs.encode import EncodeUnit, encode_archives
+from therock_outputs.tarballs.index import ArchiveIndex
+from therock_outputs.tarballs.overlay import OnConflict, Overlay
+from therock_outputs.tarballs.plan import PlannedTarball, TarballPlan
+from therock_outputs.tarballs.store import SegmentStore
+
+__all__ = ["SHA256SUMS", "ArchiveFile", "TarballResult", "build_tarballs"]
+
+SHA256SUMS = "SHA256SUMS"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFile:
+    """An archive on disk."""
+
+    name: ArchiveName
+    path: Path
+    sha256: str | None
+    """Its published digest; None where an unverified archive was allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TarballResult:
+    """What was built."""
+
+    tarballs: tuple[WrittenTarball, ...]
+    sums: Path
+    """The SHA256SUMS file beside them."""
+
+
+def build_tarballs(
+    plan: TarballPlan,
+    archives: Sequence[ArchiveFile],
+    output_dir: Path,
+    segments_dir: Path,
+    *,
+    mtime: int,
+    jobs: int | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> TarballResult:
+    """Make the planned tarballs in ``output_dir``.
+
+    ``segments_dir`` keeps compressed segments: of this call while it runs, and for later calls
+    of the same content. ``mtime`` (seconds since the epoch) is every member's time. Nothing is
+    used before its digest was checked. Raises IntegrityError and ConflictError as the archives
+    deserve; then no tarball is there that was not whole.
+    """
+    jobs = jobs or os.cpu_count() or 1
+    files = {archive.name: archive for archive in archives}
+    if lacking := [name.filename for name in plan.archives if name not in files]:
+        raise NotFoundError(f"{lacking[0]} is in the plan and not on disk; fetch the run again")
+    chosen = [files[name] for name in plan.archives]
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(jobs, "verify") as pool:
+        digests = list(pool.map(_verified_digest, chosen))
+    store = SegmentStore(segments_dir, plan.options.encoding)
+    units = [
+        EncodeUnit(archive.path, digest, mtime)
+        for archive, digest in zip(chosen, digests, strict=True)
+    ]
+    indexes = encode_archives(units, store, jobs=jobs, progress=progress)
+    by_name = {archive.name: index for archive, index in zip(chosen, indexes, strict=True)}
+    assemblies = _assemblies(plan, by_name, output_dir, store, mtime)
+    written = write_tarballs(assemblies, store, jobs=jobs, progress=progress)
+    return TarballResult(written, _write_sums(output_dir, written))
+
+
+def _verified_digest(archive: ArchiveFile) -> str:
+    try:
+        digest = sha256_of_file(archive.path)
+    except FileNotFoundError:
+        raise NotFoundError(f"{archive.path}: is gone; fetch the run again") from None
+    if archive.sha256 is not None and digest != archive.sha256:
+        raise IntegrityError(
+            f"{archive.path}: its SHA-256 is {digest}, not {archive.sha256} as published; "
+            "delete it and fetch it again"
+        )
+    return digest
+
+
+def _assemblies(
+    plan: TarballPlan,
+    indexes: Mapping[ArchiveName, ArchiveIndex],
+    output_dir: Path,
+    store: SegmentStore,
+    mtime: int,
+) -> list[Assembly]:
+    """Lay each tarball's archives over one another; what all GPUs share is laid once."""
+    generic: dict[tuple[ArchiveName, ...], Overlay] = {}
+    assemblies = []
+    for tarball in plan.tarballs:
+        shared = tuple(name for name in tarball.archives if name.artifact.is_generic)
+        if shared not in generic:
+            generic[shared] = _overlay(Overlay(plan.options.on_conflict), shared, indexes)
+        complete = _overlay(generic[shared].copy(), tarball.archives[len(shared) :], indexes)
+        complete.check()
+        _warn_of_drops(tarball, complete)
+        path = output_dir / tarball.filename
+        assemblies.append(assemble(path, generic[shared], complete, store, mtime))
+    return assemblies
+
+
+def _overlay(
+    overlay: Overlay, names: Sequence[ArchiveName], indexes: Mapping[ArchiveName, ArchiveIndex]
+) -> Overlay:
+    for name in names:
+        overlay.add(indexes[name])
+    return overlay
+
+
+def _warn_of_drops(tarball: PlannedTarball, overlay: Overlay) -> None:
+    if overlay.on_conflict is OnConflict.ERROR:
+        return
+    for archive, path in overlay.replaced():
+        _log.warning("%s: %r of %s gives way", tarball.filename, path, archive)
+
+
+def _write_sums(output_dir: Path, written: Sequence[WrittenTarball]) -> Path:
+    by_name = sorted(written, key=lambda tarball: tarball.path.name)
+    lines = [f"{tarball.sha256}  {tarball.path.name}\n" for tarball in by_name]
+    path = output_dir / SHA256SUMS
+    partial = path.with_name(f".{SHA256SUMS}.partial")
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(path)
+    return path
