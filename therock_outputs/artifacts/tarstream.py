@@ -165,7 +165,7 @@ class TarStream:
                 overrides.update(records)
 
     def _pax(self, content: bytes) -> dict[str, str]:
-        """Decode ``length key=value\\n`` records."""
+        """Decode records of the form ``length key=value``, each ended by a line feed."""
         records: dict[str, str] = {}
         at = 0
         while at < len(content):

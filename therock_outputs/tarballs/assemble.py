@@ -67,8 +67,10 @@ class WrittenTarball:
 def assemble(
     path: Path, generic: Overlay, complete: Overlay, store: SegmentStore, mtime: int
 ) -> Assembly:
-    """List the parts of one tarball: directories, then members, of what every GPU shares; the
-    same of what is for its targets; the end.
+    """List the parts of one tarball.
+
+    They are the directories, then the members, of what every GPU shares; the same of what is
+    for its targets; the end.
 
     ``generic`` is the beginning of ``complete``. That order makes the first, large part of all
     tarballs of a run the same, whatever other tarballs are made with it.
@@ -139,20 +141,18 @@ class _Writer:
         )
 
     def _write_parts(self, descriptor: int, report: Callable[[str, int], None]) -> str:
-        digest = hashlib.sha256() if self.first else None
+        digest, digesting = hashlib.sha256(), self.first
         buffer = memoryview(bytearray(max(part.size for part in self.assembly.parts)))
         for number, part in enumerate(self.assembly.parts):
-            if number == self.common:
-                if digest is None:
-                    digest = self.state.result().copy()
-                else:
-                    self.state.set_result(digest.copy())
+            if number == self.common and self.first:
+                self.state.set_result(digest.copy())
+            elif number == self.common:
+                digest, digesting = self.state.result().copy(), True
             data = self.store.read_into(part.key, part.size, buffer)
-            if digest is not None:
+            if digesting:
                 digest.update(data)
             _write_all(descriptor, data)
             report(self.assembly.path.name, part.size)
-        assert digest is not None  # the last part of a group's members always differs or ends it
         return digest.hexdigest()
 
 
