@@ -13,6 +13,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from enum import Enum
@@ -74,6 +75,12 @@ class Console:
     def error(self, text: str) -> None:
         """Print what went wrong, as one line."""
         self._report("error", text)
+
+    def traceback(self, error: BaseException) -> None:
+        """Print how a failure came about, for whoever mends the program."""
+        for chunk in traceback.format_exception(error):
+            for line in chunk.splitlines():
+                self.note(line)
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = ""
