@@ -1,7 +1,14 @@
 """Where things live: pure data. Nothing here asks a network or reads a file's bytes."""
 
 from therock_outputs.layout.buckets import CI_CUTOVER, BucketChoice, choose_bucket, role_arn
-from therock_outputs.layout.location import LayoutError, StorageLocation
+from therock_outputs.layout.distribution import (
+    DistributionLayout,
+    DistributionPlace,
+    DistributionPlaces,
+    parse_distribution_layout,
+    promotion_date,
+)
+from therock_outputs.layout.location import LayoutError, StorageLocation, plain_name
 from therock_outputs.layout.names import (
     LOCAL_RUN_ID,
     THEROCK_REPOSITORY,
@@ -18,6 +25,14 @@ from therock_outputs.layout.names import (
     parse_variant,
 )
 from therock_outputs.layout.output_root import WorkflowOutputRoot
+from therock_outputs.layout.versions import (
+    PackageVersions,
+    compute_versions,
+    derive_native_versions,
+    format_date,
+    parse_date,
+    version_date,
+)
 from therock_outputs.layout.workflow_run import WorkflowRun, is_fork_pull_request
 
 __all__ = [
@@ -25,8 +40,12 @@ __all__ = [
     "LOCAL_RUN_ID",
     "THEROCK_REPOSITORY",
     "BucketChoice",
+    "DistributionLayout",
+    "DistributionPlace",
+    "DistributionPlaces",
     "LayoutError",
     "PackageFormat",
+    "PackageVersions",
     "Platform",
     "ReleaseType",
     "StorageLocation",
@@ -34,13 +53,21 @@ __all__ = [
     "WorkflowOutputRoot",
     "WorkflowRun",
     "choose_bucket",
+    "compute_versions",
+    "derive_native_versions",
+    "format_date",
     "is_distribution_bucket",
     "is_fork_pull_request",
+    "parse_date",
+    "parse_distribution_layout",
     "parse_package_format",
     "parse_platform",
     "parse_release_type",
     "parse_repository",
     "parse_run_id",
     "parse_variant",
+    "plain_name",
+    "promotion_date",
     "role_arn",
+    "version_date",
 ]

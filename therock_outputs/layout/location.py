@@ -11,7 +11,7 @@ from urllib.parse import quote
 from therock_outputs.errors import OutputsError
 from therock_outputs.layout.names import is_distribution_bucket
 
-__all__ = ["LayoutError", "StorageLocation"]
+__all__ = ["LayoutError", "StorageLocation", "plain_name"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MAX_KEY_BYTES = 1024
@@ -111,6 +111,13 @@ class StorageLocation:
                 "link; remove the link"
             )
         return path
+
+
+def plain_name(name: str, what: str) -> str:
+    """The name, when it is a single segment of a key; LayoutError otherwise."""
+    if not name or "/" in name:
+        raise LayoutError(f"{what} {_shown(name)} is not a plain name; give one without '/'")
+    return name
 
 
 def _key_problem(key: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from therock_outputs.errors import UsageError
 from therock_outputs.layout.buckets import BucketChoice, choose_bucket
-from therock_outputs.layout.location import LayoutError, StorageLocation
+from therock_outputs.layout.location import LayoutError, StorageLocation, plain_name
 from therock_outputs.layout.names import (
     LOCAL_RUN_ID,
     THEROCK_REPOSITORY,
@@ -88,6 +88,40 @@ class WorkflowOutputRoot:
         system = parse_platform(platform or environ.get("THEROCK_PLATFORM") or Platform.LINUX)
         return cls._of(choice, number, system, repo, prefix)
 
+    def destination(
+        self,
+        *,
+        environ: Mapping[str, str],
+        upload_run_id: str | None = None,
+        repository: str | None = None,
+        release_type: str | None = None,
+        event: Mapping[str, object] | None = None,
+        bucket: str | None = None,
+        prefix: str | None = None,
+    ) -> WorkflowOutputRoot:
+        """Where outputs made from this run go: another run, unless there is no other.
+
+        That run is ``upload_run_id``, else GITHUB_RUN_ID, of ``repository``, else of
+        GITHUB_REPOSITORY, so that repackaging an old run in CI never writes into it. With
+        neither number set it is this run itself.
+        """
+        run_id = upload_run_id or environ.get("GITHUB_RUN_ID")
+        repo = repository or (run_id and environ.get("GITHUB_REPOSITORY")) or self.repository
+        run_id = parse_run_id(run_id or self.run_id)
+        same_run = (run_id, parse_repository(repo)) == (self.run_id, self.repository)
+        if same_run and not bucket and prefix is None:
+            return self
+        return WorkflowOutputRoot.from_workflow_run(
+            environ=environ,
+            run_id=run_id,
+            platform=self.platform,
+            repository=repo,
+            release_type=release_type,
+            event=event,
+            bucket=bucket,
+            prefix=prefix,
+        )
+
     @classmethod
     def for_local(
         cls,
@@ -136,7 +170,7 @@ class WorkflowOutputRoot:
 
     def archive(self, filename: str) -> StorageLocation:
         """An artifact archive."""
-        return self.root / _one(filename, "archive")
+        return self.root / plain_name(filename, "archive")
 
     def archive_digest(self, filename: str) -> StorageLocation:
         """The ``.sha256sum`` file beside an artifact archive."""
@@ -146,7 +180,7 @@ class WorkflowOutputRoot:
         """The listing page of all archives, or of one artifact group's."""
         if group is None:
             return self.root / "index.html"
-        return self.root / f"index-{_one(group, 'artifact group')}.html"
+        return self.root / f"index-{plain_name(group, 'artifact group')}.html"
 
     # Logs. What lies where depends on the pipeline; `logs` takes any of it.
 
@@ -160,13 +194,13 @@ class WorkflowOutputRoot:
 
     def group_logs(self, group: str, *parts: str) -> StorageLocation:
         """A single-stage build's logs: ``logs/{artifact_group}/…``."""
-        return _below(self.logs(_one(group, "artifact group") + "/"), parts)
+        return _below(self.logs(plain_name(group, "artifact group") + "/"), parts)
 
     def stage_logs(self, stage: str, family: str | None, *parts: str) -> StorageLocation:
         """A multi-arch stage's logs: ``logs/{stage}/…``, or ``logs/{stage}/{family}/…``."""
-        place = self.logs(_one(stage, "stage") + "/")
+        place = self.logs(plain_name(stage, "stage") + "/")
         if family is not None:
-            place /= _one(family, "family") + "/"
+            place /= plain_name(family, "family") + "/"
         return _below(place, parts)
 
     def packaging_logs(self, package_format: str, *parts: str) -> StorageLocation:
@@ -176,7 +210,7 @@ class WorkflowOutputRoot:
 
     def test_reports(self, subfolder: str, *parts: str) -> StorageLocation:
         """Test reports: ``logs/{subfolder}/…``."""
-        return _below(self.logs(_one(subfolder, "subfolder") + "/"), parts)
+        return _below(self.logs(plain_name(subfolder, "subfolder") + "/"), parts)
 
     # Manifests.
 
@@ -192,7 +226,7 @@ class WorkflowOutputRoot:
         """The run's manifest, or one artifact group's."""
         if group is None:
             return self.manifests("therock_manifest.json")
-        return self.manifests(_one(group, "artifact group"), "therock_manifest.json")
+        return self.manifests(plain_name(group, "artifact group"), "therock_manifest.json")
 
     # Python packages.
 
@@ -202,7 +236,11 @@ class WorkflowOutputRoot:
 
     def python_files(self, group: str | None = None, *parts: str) -> StorageLocation:
         """The wheels of a split run, or those of one family or artifact group."""
-        place = self.python() if group is None else self.python(_one(group, "artifact group") + "/")
+        place = (
+            self.python()
+            if group is None
+            else self.python(plain_name(group, "artifact group") + "/")
+        )
         return _below(place, parts)
 
     def python_find_links(self, group: str | None = None) -> StorageLocation:
@@ -240,7 +278,7 @@ class WorkflowOutputRoot:
 
     def tarball(self, filename: str) -> StorageLocation:
         """A tarball, or the ``SHA256SUMS`` beside them."""
-        return self.tarballs() / _one(filename, "tarball")
+        return self.tarballs() / plain_name(filename, "tarball")
 
     def tarballs_index(self) -> StorageLocation:
         """The listing page of all tarballs."""
@@ -251,13 +289,6 @@ def _below(place: StorageLocation, parts: tuple[str, ...]) -> StorageLocation:
     for part in parts:
         place /= part
     return place
-
-
-def _one(name: str, what: str) -> str:
-    """The name, when it is a single segment; LayoutError otherwise."""
-    if not name or "/" in name:
-        raise LayoutError(f"{what} {name!r} is not a plain name; give one without '/'")
-    return name
 
 
 def _run_id(run_id: str | None, answer: WorkflowRun | None, environ: Mapping[str, str]) -> str:
