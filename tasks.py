@@ -13,7 +13,11 @@ from therock_outputs.flags import Flag, Kind
 from therock_outputs.jobs import Heading, Work, job
 
 
-@job(Heading.PROJECT, example="./inv doctor\n./inv doctor --json")
+@job(
+    Heading.PROJECT,
+    shared=("staging_dir", "jobs"),
+    example="./inv doctor\n./inv doctor --json",
+)
 def doctor(work: Work) -> object:
     """Say what this machine has and lacks for each task.
 

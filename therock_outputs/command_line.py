@@ -103,7 +103,7 @@ class _Reader:
         if self._call is not None:
             raise UsageError(f"{self._call.job.name} takes no word {word!r}{self._see()}")
         meant = _did_you_mean(word, self._jobs)
-        raise UsageError(f"no task is called {word!r}{meant}; see ./inv --list")
+        raise UsageError(f"no task is called {word!r}{meant} (see ./inv --list)")
 
     def _read_flag(self, word: str) -> None:
         if not word.startswith("--") and len(word) > 2 and set(word[1:]) == {word[1]}:
@@ -172,7 +172,8 @@ class _Reader:
         raise UsageError(f"{where}{meant}{self._see()}")
 
     def _see(self) -> str:
-        return f"; see ./inv --help {self._call.job.name}" if self._call else "; see ./inv --help"
+        task = f" {self._call.job.name}" if self._call else ""
+        return f" (see ./inv --help{task})"
 
 
 def _common() -> tuple[Flag, ...]:
@@ -184,5 +185,5 @@ def _instance(flag: Flag) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else ""

@@ -90,7 +90,7 @@ class Job(Task[Body]):
         try:
             result = self._run(context, console, raw)
         except UsageError as error:
-            self._fail(console, f"{error}; see ./inv --help {self.name}", error, debug=debug)
+            self._fail(console, f"{error} (see ./inv --help {self.name})", error, debug=debug)
         except OutputsError as error:
             self._fail(console, str(error), error, debug=debug)
         except OSError as error:

@@ -61,6 +61,9 @@ def run(arguments: Sequence[str], jobs: Mapping[str, Job], console: Console) -> 
     except Exit as stop:
         return int(stop.code)
     except OutputsError as error:
+        if "--json" in arguments:
+            console.json = True
+            console.document({"error": str(error), "exit_code": error.exit_code})
         console.error(str(error))
         return error.exit_code
     return 0
