@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from therock_outputs.artifacts.names import ArchiveName
+from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.errors import IntegrityError, NotFoundError
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.tarballs.assemble import (
@@ -20,7 +21,7 @@ from therock_outputs.tarballs.assemble import (
 )
 from therock_outputs.tarballs.encode import EncodeUnit, encode_archives
 from therock_outputs.tarballs.index import ArchiveIndex
-from therock_outputs.tarballs.overlay import OnConflict, Overlay
+from therock_outputs.tarballs.overlay import Overlay
 from therock_outputs.tarballs.plan import PlannedTarball, TarballPlan
 from therock_outputs.tarballs.store import SegmentStore
 

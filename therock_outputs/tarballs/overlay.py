@@ -5,26 +5,18 @@ Pure: from indexes to a decision. The archives come in a fixed order, so the dec
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import Self
 
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.artifacts.links import LeavesRootError, follow
+from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.errors import ConflictError, IntegrityError
 from therock_outputs.tarballs.index import ArchiveIndex, IndexedMember
 
-__all__ = ["OnConflict", "Overlay"]
+__all__ = ["Overlay"]
 
 _IMPLIED_MODE = 0o755
-
-
-class OnConflict(enum.Enum):
-    """What happens when two archives hold different content at one path."""
-
-    ERROR = "error"
-    FIRST = "first"
-    LAST = "last"
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.artifacts.names import ArchiveName, Component, base_target
+from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.errors import NotFoundError, UsageError
 from therock_outputs.tarballs.encoding import Encoding
-from therock_outputs.tarballs.overlay import OnConflict
 
 __all__ = ["MULTIARCH", "PlannedTarball", "TarballOptions", "TarballPlan", "plan_tarballs"]
 
