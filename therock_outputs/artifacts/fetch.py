@@ -150,13 +150,12 @@ class Fetcher:
         return [None if isinstance(digest, OutputsError) else digest for digest in found]
 
     def _digest(self, archive: RunArchive) -> str | OutputsError:
-        if not archive.has_digest:
+        if archive.digest is None:
             return NotFoundError(
                 f"{archive.location.s3_uri}: has no {archive.name.sha256_filename} beside it, so "
                 "it cannot be verified; have it uploaded again, or use --allow-unverified"
             )
-        location = archive.location.parent / archive.name.sha256_filename
-        data = self.storage.read(location, _LARGEST_DIGEST_FILE)
+        data = self.storage.read(archive.digest, _LARGEST_DIGEST_FILE)
         try:
             return parse_sha256sum(data.decode("utf-8", "replace"), archive.filename)
         except IntegrityError as error:

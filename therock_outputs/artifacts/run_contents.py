@@ -43,8 +43,8 @@ class RunArchive:
     location: StorageLocation
     size: int
     """Compressed bytes."""
-    has_digest: bool
-    """Whether a ``.sha256sum`` file lies beside it."""
+    digest: StorageLocation | None
+    """The ``.sha256sum`` file beside it; None when there is none."""
 
     @property
     def artifact(self) -> ArtifactName:
@@ -117,8 +117,10 @@ def list_run(storage: Storage, root: WorkflowOutputRoot) -> RunContents:
         if "/" in filename:
             continue
         if name := parse_archive_filename(filename):
-            has_digest = prefix.key + name.sha256_filename in found
-            archives[key] = RunArchive(name, info.location, info.size, has_digest)
+            digest = found.get(prefix.key + name.sha256_filename)
+            archives[key] = RunArchive(
+                name, info.location, info.size, digest.location if digest else None
+            )
             digests.add(prefix.key + name.sha256_filename)
     return RunContents(
         root,
