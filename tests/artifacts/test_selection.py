@@ -309,8 +309,8 @@ def test_run_without_archives_is_told_as_such() -> None:
             {"amdgpu_targets": ("gfx906", "gfx1201")},
             (
                 (
-                    "the run has no archive for gfx1201, only for gfx1100, gfx1103, gfx906, gfx942, "
-                    "gfx942:xnack+, gfx942:xnack-"
+                    "the run has no archive for gfx1201, only for gfx1100, gfx1103, gfx906, "
+                    "gfx942, gfx942:xnack+, gfx942:xnack-"
                 ),
             ),
         ),
