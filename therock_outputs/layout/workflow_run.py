@@ -16,8 +16,8 @@ from therock_outputs.layout.names import parse_repository
 
 __all__ = ["WorkflowRun", "is_fork_pull_request"]
 
-_YES = frozenset({"true", "1", "yes"})
-_NO = frozenset({"false", "0", "no"})
+_YES = frozenset({"true", "1", "yes", "on"})
+_NO = frozenset({"false", "0", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What GitHub tells a job and what a job tells GitHub: runs, commits, outputs, summaries."""
