@@ -25,25 +25,26 @@ def run_tests(
     jobs: int,
     coverage: bool = True,
     allow_skips: bool = False,
+    project: Path = PROJECT,
 ) -> None:
-    """Run pytest in the checkout; OutputsError when a test failed, was skipped, or none ran."""
+    """Run pytest in the project; OutputsError when a test failed, was skipped, or none ran."""
     command = [sys.executable, "-m", "pytest", "-n", str(jobs)]
     if coverage:
         command += ["--cov", "--cov-report=term"]
     if not allow_skips:
         command.append("--fail-on-skip")
     command += [_from_here(argument) for argument in arguments]
-    code = _run(console, command)
+    code = _run(console, command, project)
     if code != 0:
         raise OutputsError(f"the tests did not pass (pytest's exit code is {code})")
 
 
-def run_lint(console: Console, *, fix: bool = False) -> None:
+def run_lint(console: Console, *, fix: bool = False, project: Path = PROJECT) -> None:
     """Run ruff's two halves and mypy; OutputsError names those that found something."""
     ruff = [sys.executable, "-m", "ruff"]
     if fix:
-        _run(console, [*ruff, "check", "--fix", "--quiet", "."])
-        _run(console, [*ruff, "format", "--quiet", "."])
+        _run(console, [*ruff, "check", "--fix", "--quiet", "."], project)
+        _run(console, [*ruff, "format", "--quiet", "."], project)
     checks = {
         "ruff check": [*ruff, "check", "."],
         "ruff format": [*ruff, "format", "--check", "."],
@@ -52,24 +53,26 @@ def run_lint(console: Console, *, fix: bool = False) -> None:
     failed = []
     for name, command in checks.items():
         with console.group(name):
-            if _run(console, command) != 0:
+            if _run(console, command, project) != 0:
                 failed.append(name)
     if failed:
         raise OutputsError(f"{' and '.join(failed)} found something; ./inv lint --fix may help")
 
 
-def run_benchmarks(console: Console, only: Sequence[str], arguments: Sequence[str]) -> None:
+def run_benchmarks(
+    console: Console, only: Sequence[str], arguments: Sequence[str], *, project: Path = PROJECT
+) -> None:
     """Run ``benchmarks/bench_*.py``, all or those named; UsageError for a name that is none."""
     found = {
         path.stem.removeprefix(_BENCHMARK_PREFIX): path
-        for path in sorted((PROJECT / "benchmarks").glob(f"{_BENCHMARK_PREFIX}*.py"))
+        for path in sorted((project / "benchmarks").glob(f"{_BENCHMARK_PREFIX}*.py"))
     }
     for name in only:
         if name not in found:
             raise UsageError(f"no benchmark is called {name!r}; there are {', '.join(found)}")
     for name in only or found:
         with console.group(name):
-            code = _run(console, [sys.executable, str(found[name]), *arguments], cwd=Path.cwd())
+            code = _run(console, [sys.executable, str(found[name]), *arguments], Path.cwd())
         if code != 0:
             raise OutputsError(f"the benchmark {name} failed (exit code {code})")
 
@@ -82,7 +85,7 @@ def _from_here(argument: str) -> str:
     return argument
 
 
-def _run(console: Console, command: Sequence[str], cwd: Path = PROJECT) -> int:
+def _run(console: Console, command: Sequence[str], cwd: Path) -> int:
     # With --json, standard output is for the document alone.
     stdout = console.stderr if console.json else console.stdout
     stdout.flush()

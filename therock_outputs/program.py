@@ -38,6 +38,9 @@ def main() -> None:
     try:
         code = run(sys.argv[1:], jobs_of(_load(tasks_file)), console)
         sys.stdout.flush()
+    except OutputsError as error:
+        console.error(str(error))
+        code = error.exit_code
     except BrokenPipeError:
         # The reader of a pipe has seen enough; the interpreter must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
