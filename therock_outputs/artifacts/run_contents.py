@@ -21,16 +21,18 @@ from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
 from therock_outputs.storage import Storage
 
 __all__ = [
+    "BASE_ARTIFACT",
     "RunArchive",
     "RunContents",
     "RunManifest",
+    "find_manifest",
     "list_run",
     "read_run_manifest",
 ]
 
 _LARGEST_MANIFEST = 16 << 20
 _MANIFEST_PATH = "share/therock/therock_manifest.json"
-_BASE = ArtifactName("base", Component.LIB, "generic")
+BASE_ARTIFACT = ArtifactName("base", Component.LIB, "generic")
 
 _log = logging.getLogger(__name__)
 
@@ -142,17 +144,18 @@ def read_run_manifest(storage: Storage, contents: RunContents) -> RunManifest:
     if copy in contents.others:
         return RunManifest.parse(storage.read(copy, _LARGEST_MANIFEST), copy.s3_uri)
     for archive in contents.archives:
-        if archive.artifact == _BASE:
+        if archive.artifact == BASE_ARTIFACT:
             with storage.open(archive.location) as stream:
                 reader = ArchiveReader(stream, archive.compression, archive.filename)
-                data = _find_manifest(reader)
+                data = find_manifest(reader)
             if data is not None:
                 return RunManifest.parse(data, archive.filename)
     _log.info("%s: no manifest, so its GPU code counts as not split", contents.root.root.s3_uri)
     return RunManifest()
 
 
-def _find_manifest(reader: ArchiveReader) -> bytes | None:
+def find_manifest(reader: ArchiveReader) -> bytes | None:
+    """The run's manifest in its base archive, or None; the archive is read up to it."""
     for member in reader:
         if member.kind is Kind.FILE and member.path == _MANIFEST_PATH:
             if member.size > _LARGEST_MANIFEST:

@@ -60,8 +60,8 @@ class WrittenTarball:
     path: Path
     size: int
     sha256: str
-    contents: int
-    """Bytes of the tar file inside."""
+    contents: int | None
+    """Bytes of the tar file inside; None where only the tarball itself was read."""
 
 
 def assemble(

@@ -1,0 +1,83 @@
+"""Where a task reads and where it writes, settled once from its settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from therock_outputs.github.actions import load_event
+from therock_outputs.layout import WorkflowOutputRoot
+from therock_outputs.settings import Settings
+from therock_outputs.storage import LocalStorage, Storage, open_storage
+
+__all__ = ["Places", "places_of"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The run that is read, the run that is written, and the storage of both.
+
+    With a staging directory both lie in it; what is not there yet comes from S3.
+    """
+
+    source: WorkflowOutputRoot
+    destination: WorkflowOutputRoot
+    storage: Storage
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a staging directory stands for S3."""
+        return isinstance(self.storage, LocalStorage)
+
+    def url(self, root: WorkflowOutputRoot, *parts: str) -> str:
+        """How a person reaches something below a run's root: a path, or an HTTPS address."""
+        location = root.root
+        for part in parts:
+            location = location / part
+        if isinstance(self.storage, LocalStorage):
+            return str(location.local_path(self.storage.staging_dir))
+        return location.https_url
+
+
+def places_of(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str] | None = None,
+    upload_bucket: str | None = None,
+    upload_prefix: str | None = None,
+) -> Places:
+    """Decide both roots.
+
+    ``bucket`` and ``prefix`` hold for reading and, unless the ``upload`` ones say otherwise,
+    for writing. Raises UsageError for values that mean nothing.
+    """
+    environ = os.environ if environ is None else environ
+    run_id = settings.required_run_id
+    event = load_event(environ)
+    source = WorkflowOutputRoot.from_workflow_run(
+        environ=environ,
+        run_id=run_id,
+        platform=settings.platform,
+        repository=settings.run_github_repo,
+        release_type=settings.release_type,
+        event=event,
+        bucket=settings.bucket,
+        prefix=settings.prefix,
+    )
+    destination = source.destination(
+        environ=environ,
+        upload_run_id=settings.upload_run_id,
+        release_type=settings.release_type,
+        event=event,
+        bucket=upload_bucket or settings.bucket,
+        prefix=upload_prefix if upload_prefix is not None else settings.prefix,
+    )
+    for reason in source.reasons:
+        _log.info("reading %s: %s", source.root.s3_uri, reason)
+    for reason in destination.reasons:
+        _log.info("writing %s: %s", destination.root.s3_uri, reason)
+    return Places(source, destination, open_storage(settings.staging_dir))

@@ -1,0 +1,1 @@
+"""Put what was built under a run's root."""

@@ -1,0 +1,115 @@
+"""Put what was built, with logs and manifests, under a run's root: files first, pointers last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from therock_outputs.errors import NotFoundError
+from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
+from therock_outputs.publish.sums import SHA256SUMS, merge_sums, read_sums
+from therock_outputs.storage import (
+    IfExists,
+    Progress,
+    Storage,
+    Transfer,
+    Upload,
+    files_to_upload,
+)
+
+__all__ = ["UploadPlan", "UploadSources", "execute_upload", "plan_upload", "size_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSources:
+    """What lies on disk to be uploaded; each part may be missing."""
+
+    archives: tuple[Path, ...] = ()
+    """Archives, each followed by its ``.sha256sum`` file."""
+    tarballs: Path | None = None
+    """A directory of tarballs with their SHA256SUMS."""
+    logs: Path | None = None
+    """A directory laid out as the run's ``logs/``."""
+    manifests: Path | None = None
+    """A directory laid out as the run's ``manifests/``."""
+    manifest: bytes | None = None
+    """The run's manifest, where no directory of them is at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPlan:
+    """What will be put where."""
+
+    root: WorkflowOutputRoot
+    uploads: tuple[Upload, ...]
+    """Files, in no order that matters: nothing in them points at another."""
+    digests: tuple[Upload, ...] = ()
+    """Files that vouch for one other file, put after it."""
+    sums: tuple[tuple[StorageLocation, bytes], ...] = ()
+    """Shared SHA256SUMS files and the lines to merge into each; last of all."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size_of(upload) for upload in (*self.uploads, *self.digests))
+
+
+def size_of(upload: Upload) -> int:
+    """Bytes that an upload holds."""
+    source = upload.source
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+
+def plan_upload(root: WorkflowOutputRoot, sources: UploadSources) -> UploadPlan:
+    """Decide where each file goes. NotFoundError for a directory that is not there.
+
+    Tarballs and archives are published: they are never replaced by other bytes. Logs and
+    manifests belong to the attempt that writes them last.
+    """
+    uploads: list[Upload] = []
+    digests: list[Upload] = []
+    sums: list[tuple[StorageLocation, bytes]] = []
+    for path in sources.archives:
+        target = root.archive(path.name)
+        (digests if path.name.endswith(".sha256sum") else uploads).append(Upload(path, target))
+    if sources.tarballs is not None:
+        # What lies there without being named is of an earlier version, and stays behind.
+        for name, digest in read_sums(sources.tarballs).items():
+            path = sources.tarballs / name
+            if not path.is_file():
+                raise NotFoundError(f"{path}: is gone; run build-tarballs again")
+            uploads.append(Upload(path, root.tarball(name), sha256=digest))
+        lines = (sources.tarballs / SHA256SUMS).read_bytes()
+        sums.append((root.tarball(SHA256SUMS), lines))
+    for directory, place in (
+        (sources.logs, root.logs),
+        (sources.manifests, root.manifests),
+    ):
+        if directory is not None:
+            for file in files_to_upload(directory):
+                target = place(*file.name.split("/"))
+                uploads.append(Upload(file.path, target, if_exists=IfExists.REPLACE))
+    if sources.manifest is not None:
+        target = root.manifest()
+        uploads.append(Upload(sources.manifest, target, if_exists=IfExists.REPLACE))
+    return UploadPlan(root, tuple(uploads), tuple(digests), tuple(sums))
+
+
+def execute_upload(
+    plan: UploadPlan,
+    storage: Storage,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> list[Transfer]:
+    """Put everything; what is there with the same bytes is skipped.
+
+    Raises ConflictError for other bytes under a published name. A rerun after any failure
+    finishes the job.
+    """
+    done = storage.upload(plan.uploads, jobs=jobs, progress=progress)
+    done += storage.upload(plan.digests, jobs=jobs, progress=progress)
+    for location, lines in plan.sums:
+        storage.update(location, partial(merge_sums, new=lines, location=location))
+    return done

@@ -1,0 +1,116 @@
+"""The chain as a list of steps: each is a function from a release to a release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from therock_outputs.artifacts.fetch import FetchedArchive
+from therock_outputs.artifacts.run_contents import RunManifest
+from therock_outputs.artifacts.tree import OnConflict
+from therock_outputs.console import Console
+from therock_outputs.errors import UsageError
+from therock_outputs.places import Places
+from therock_outputs.release.state import ReleaseState
+from therock_outputs.storage import Transfer
+from therock_outputs.tarballs.assemble import WrittenTarball
+from therock_outputs.tarballs.encoding import Encoding
+
+__all__ = ["Release", "ReleaseOptions", "Step", "choose_steps", "run_steps"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseOptions:
+    """What was asked for."""
+
+    package_version: str | None = None
+    """None: the run's own, from its manifest."""
+    families: tuple[str, ...] = ()
+    """Families to build for; none: all that the run has."""
+    encoding: Encoding = field(default_factory=Encoding)
+    include_tests: bool = False
+    on_conflict: OnConflict = OnConflict.ERROR
+    allow_unverified: bool = False
+    cache_dir: Path | None = None
+    """Archives of earlier runs, by digest."""
+    segments_dir: Path | None = None
+    """Compressed segments of earlier runs; None: in the work directory."""
+    archives_dir: Path | None = None
+    """Archives that were fetched before, instead of fetching."""
+    logs_dir: Path | None = None
+    manifests_dir: Path | None = None
+    listings: bool = True
+    mtime: int
+    """Seconds since the epoch that everything inside of outputs carries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What every step is handed, and what the steps before it have made."""
+
+    options: ReleaseOptions
+    places: Places
+    work_dir: Path
+    output_dir: Path
+    jobs: int
+    console: Console
+    archives: tuple[FetchedArchive, ...] = ()
+    manifest: RunManifest = field(default_factory=RunManifest)
+    tarballs: tuple[WrittenTarball, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+
+    @property
+    def state(self) -> ReleaseState:
+        """What earlier calls have finished."""
+        return ReleaseState(self.work_dir / "release-state.json")
+
+    @property
+    def tarballs_dir(self) -> Path:
+        """Where tarballs lie before they are uploaded."""
+        return self.output_dir / "tarballs"
+
+    @property
+    def archives_dir(self) -> Path:
+        """Where archives from S3 are put."""
+        return self.options.archives_dir or self.work_dir / "archives"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One link of the chain."""
+
+    name: str
+    title: str
+    run: Callable[[Release], Release]
+    plan: Callable[[Release], Release]
+    """Says what ``run`` would do, and does nothing."""
+
+
+def choose_steps(
+    steps: Sequence[Step],
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    start: str | None = None,
+) -> tuple[Step, ...]:
+    """The steps to run, in the chain's order. UsageError for a name that is none."""
+    known = [step.name for step in steps]
+    for name in (*only, *skip, *((start,) if start else ())):
+        if name not in known:
+            raise UsageError(f"{name!r} is no step of a release; they are {', '.join(known)}")
+    first = known.index(start) if start else 0
+    chosen = tuple(
+        step for step in steps[first:] if (not only or step.name in only) and step.name not in skip
+    )
+    if not chosen:
+        raise UsageError("--only, --skip and --from together leave no step to run")
+    return chosen
+
+
+def run_steps(release: Release, steps: Sequence[Step], *, dry_run: bool) -> Release:
+    """Run the steps one after another, each on what the one before it returned."""
+    for step in steps:
+        with release.console.group(step.title):
+            release = step.plan(release) if dry_run else step.run(release)
+    return release
