@@ -385,6 +385,50 @@ def test_source_file_that_is_gone_is_told(tmp_path: Path) -> None:
         write_archive(tmp_path / NAME, ["s/stage"], [entry], SETTINGS)
 
 
+@pytest.mark.parametrize("change", ["shrink", "grow", "touch"])
+def test_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, change: str) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(5 << 20))
+
+    def meddle(_label: str, count: int) -> None:
+        if count != 1 << 20:
+            return  # the manifest
+        if change == "shrink":
+            os.truncate(source, 2 << 20)
+        elif change == "grow":
+            os.truncate(source, 9 << 20)
+        else:
+            os.utime(source, (1, 1))
+
+    entry = Entry.file("s/stage/x", source)
+    with pytest.raises(OutputsError, match="source changed while it was packed"):
+        write_archive(tmp_path / NAME, ["s/stage"], [entry], SETTINGS, progress=meddle)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_source_that_is_no_file_is_not_followed(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "source"
+    if kind == "pipe":
+        os.mkfifo(source)
+    else:
+        source.symlink_to("/etc/hostname")
+    with pytest.raises(OutputsError, match=r"source changed|cannot read .*source"):
+        write_archive(tmp_path / NAME, ["s/stage"], [Entry.file("s/stage/x", source)], SETTINGS)
+
+
+def test_directory_that_cannot_be_walked_is_told(tmp_path: Path, tree: Path) -> None:
+    descriptor = os.open(tree / STAGE, os.O_RDONLY)
+    for _ in range(20):  # deeper than a path can say
+        os.mkdir("d" * 250, dir_fd=descriptor)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    with pytest.raises(OutputsError, match=r"cannot read .*File name too long"):
+        pack(tree, tmp_path)
+
+
 def test_progress_counts_every_byte_of_the_files(tmp_path: Path, tree: Path) -> None:
     counts: list[int] = []
     lock = threading.Lock()

@@ -137,6 +137,14 @@ def test_directory_is_packed_when_its_archive_is_older(tmp_path: Path) -> None:
     assert pushed.name.filename == "base_lib_generic.tar.zst"
 
 
+def test_archive_is_taken_when_its_directory_has_no_manifest(tmp_path: Path) -> None:
+    directory = add_directory(tmp_path / "build", "base_lib_generic")
+    (directory / "artifact_manifest.txt").unlink()
+    add_archive(tmp_path / "build", "base_lib_generic.tar.xz")
+    [pushed] = push(tmp_path)
+    assert pushed.name.filename == "base_lib_generic.tar.xz"
+
+
 def test_zst_is_taken_rather_than_xz(tmp_path: Path) -> None:
     for suffix in ("xz", "zst"):
         add_archive(tmp_path / "build", f"base_lib_generic.tar.{suffix}", suffix.encode())

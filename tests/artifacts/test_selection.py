@@ -336,6 +336,17 @@ def test_run_without_archives_is_told_as_such() -> None:
                 ),
             ),
         ),
+        (
+            ("base_lib_generic", "blas_lib_gfx200X-all", "blas_lib_gfx94X-dcgpu"),
+            False,
+            {"amdgpu_targets": ("gfx942:xnack+",)},
+            (
+                (
+                    "the run has no archive for gfx942:xnack+, only for gfx200X-all, gfx94X-dcgpu; "
+                    "gfx94X-dcgpu shares its GPUs"
+                ),
+            ),
+        ),
         (("base_lib_generic",), True, {"amdgpu_targets": ("gfx942",)}, ()),
         (SPLIT, True, {"amdgpu_families": ("gfx110X-all",)}, ()),
     ],

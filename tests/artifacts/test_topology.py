@@ -93,6 +93,15 @@ def test_what_is_not_built_on_a_platform_is_neither_made_nor_taken(tmp_path: Pat
     assert topology.takes("windows-only", "windows") == ("blas", "solver")
 
 
+def test_stage_that_is_disabled_on_a_platform_makes_nothing_there(tmp_path: Path) -> None:
+    text = SMALL.replace(
+        "[build_stages.high]", '[build_stages.high]\ndisable_platforms = ["windows"]'
+    )
+    topology = load(tmp_path, text)
+    assert topology.makes("high", "windows") == topology.takes("high", "windows") == ()
+    assert [row.stage for row in topology.stage_info("windows")] == ["low", "windows-only"]
+
+
 def test_stage_info_has_a_row_for_each_stage_that_makes_anything(tmp_path: Path) -> None:
     rows = load(tmp_path, SMALL).stage_info("linux")
     assert rows == (

@@ -246,7 +246,7 @@ class _Wanted:
                 continue
             line = f"the run has no archive for {name}, only for {_shown(in_run)}"
             if self.families.is_known(name):
-                holding = set(self.families.expand([name]))
+                holding = set(self.families.expand([base_target(name)]))
                 close = [t for t in in_run if self._holds(t, holding)]
                 line += f"; {close[0]} shares its GPUs" if close else ""
             lines.append(line)
@@ -255,7 +255,7 @@ class _Wanted:
     def _holds(self, archive_target: str, targets: set[str]) -> bool:
         if not self.families.is_known(archive_target):
             return False
-        return not targets.isdisjoint(self.families.expand([archive_target]))
+        return not targets.isdisjoint(self.families.expand([base_target(archive_target)]))
 
 
 def _check_target(name: str, in_run: set[str], families: GpuFamilies) -> None:
