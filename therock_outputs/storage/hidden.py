@@ -18,6 +18,7 @@ from pathlib import Path
 
 __all__ = [
     "exclusive",
+    "is_at",
     "is_hidden",
     "partial_download",
     "sweep_abandoned",
@@ -65,7 +66,7 @@ def temporary_file(directory: Path) -> Iterator[tuple[int, Path]]:
         path = directory / f"{_PARTIAL}{secrets.token_hex(8)}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         # Between these two lines a sweep may have taken the file for an abandoned one.
-        if try_lock(descriptor) and _is_at(descriptor, path):
+        if try_lock(descriptor) and is_at(descriptor, path):
             break
         os.close(descriptor)
     try:
@@ -84,7 +85,7 @@ def exclusive(path: Path) -> Iterator[None]:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         # The one who had it before removed the name; only the file of that name counts.
-        if _is_at(descriptor, lock):
+        if is_at(descriptor, lock):
             break
         os.close(descriptor)
     try:
@@ -106,13 +107,13 @@ def sweep_abandoned(directory: Path) -> None:
         except OSError:  # finished meanwhile, or someone else's
             continue
         try:
-            if try_lock(descriptor) and _is_at(descriptor, path):
+            if try_lock(descriptor) and is_at(descriptor, path):
                 path.unlink()
         finally:
             os.close(descriptor)
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
     """Whether the open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
