@@ -8,9 +8,464 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from therock_outputs.flags import Flag, Kind
 from therock_outputs.jobs import Heading, Work, job
+
+# ------------------------------------------------------------------ flags of several tasks
+
+_PLACE = (
+    "run_id",
+    "run_github_repo",
+    "platform",
+    "release_type",
+    "staging_dir",
+    "bucket",
+    "prefix",
+    "work_dir",
+)
+_UNVERIFIED = Flag(
+    "allow_unverified",
+    "Only warn about archives whose .sha256sum is missing or malformed.",
+    Kind.SWITCH,
+)
+_ON_CONFLICT = Flag(
+    "on_conflict",
+    "What to do when two archives differ at one path: fail, or keep the first's or the last's.",
+    Kind.CHOICE,
+    "RULE",
+    "first",
+    choices=("error", "first", "last"),
+)
+_CACHE_DIR = Flag(
+    "cache_dir",
+    "Keep fetched archives here by digest, and use those that are there.",
+    Kind.PATH,
+    "DIR",
+    "~/.cache/therock",
+)
+_TOPOLOGY_FILE = Flag(
+    "topology_file",
+    "Artifacts and build stages from this file, such as TheRock's BUILD_TOPOLOGY.toml.",
+    Kind.PATH,
+    "FILE",
+    "TheRock/BUILD_TOPOLOGY.toml",
+)
+_TARBALLS = (
+    Flag(
+        "tarball_format",
+        "How tarballs are compressed; gz by default.",
+        Kind.CHOICE,
+        "FORMAT",
+        "zst",
+        choices=("gz", "zst"),
+    ),
+    Flag(
+        "compression_level",
+        "How hard they are compressed: gz 1 to 12 (default 5), zst 1 to 19 (default 6).",
+        Kind.NUMBER,
+        "LEVEL",
+        "6",
+    ),
+    Flag(
+        "include_test_tarballs",
+        "Also make -tests tarballs, with test components and what only tests need.",
+        Kind.SWITCH,
+    ),
+    Flag(
+        "segments_dir",
+        "Keep compressed segments here for later runs; by default they go when all is done.",
+        Kind.PATH,
+        "DIR",
+        "~/.cache/therock-segments",
+    ),
+)
+_ARTIFACTS_DIR = Flag(
+    "artifacts_dir",
+    "Archives that are on this disk already, with their .sha256sum files.",
+    Kind.PATH,
+    "DIR",
+    "build/24217435275/archives",
+)
+_PUBLISH = (
+    Flag(
+        "logs_dir",
+        "Logs to upload, laid out as the run's logs/.",
+        Kind.PATH,
+        "DIR",
+        "build/logs",
+    ),
+    Flag(
+        "manifests_dir",
+        "Manifests to upload, laid out as the run's manifests/.",
+        Kind.PATH,
+        "DIR",
+        "build/manifests",
+    ),
+    Flag(
+        "no_listings",
+        "Write no index.html pages: the CI buckets make their own.",
+        Kind.SWITCH,
+    ),
+    Flag(
+        "upload_bucket",
+        "Write to this bucket; by default to the one that the run's kind decides.",
+        metavar="NAME",
+        example="my-bucket",
+    ),
+    Flag(
+        "upload_prefix",
+        "Write below this in the bucket.",
+        metavar="KEY",
+        example="try/",
+    ),
+)
+
+
+# ---------------------------------------------------------------------------- the main job
+
+
+@job(
+    Heading.MAIN,
+    shared=(
+        *_PLACE,
+        "output_dir",
+        "upload_run_id",
+        "dist_amdgpu_families",
+        "package_version",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag("only", "Run these steps only: fetch, tarballs, upload.", Kind.LIST, "STEPS", "fetch"),
+        Flag("skip", "Leave these steps out.", Kind.LIST, "STEPS", "upload"),
+        Flag("start", "Begin with this step.", metavar="STEP", example="tarballs"),
+        *_TARBALLS,
+        _ON_CONFLICT,
+        _UNVERIFIED,
+        _CACHE_DIR,
+        _ARTIFACTS_DIR,
+        *_PUBLISH,
+    ),
+    example=(
+        "./inv release --run-id sample\n"
+        "./inv release --run-id 24217435275 --staging-dir staging\n"
+        "./inv release --run-id 24217435275 --dist-amdgpu-families 'gfx94X-dcgpu;gfx110X-all'"
+    ),
+)
+def release(work: Work, **own: object) -> object:
+    """Turn a run into what people install, and upload it.
+
+    Fetches and verifies the run's artifacts, builds what people install, and puts it under the
+    run's root with listing pages. A step that is done and whole is not repeated: after any
+    interruption the same command finishes the job. With --staging-dir nothing leaves this
+    machine. --run-id sample needs nothing at all: it writes a small run first.
+    """
+    from therock_outputs.commands.release import ChainOptions, run_chain
+
+    return run_chain(work.settings, ChainOptions.of(own), work.console)
+
+
+# --------------------------------------------------------------------------------- inputs
+
+
+@job(
+    Heading.INPUTS,
+    shared=(
+        *_PLACE,
+        "artifact_group",
+        "amdgpu_families",
+        "amdgpu_targets",
+        "output_dir",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "expand_family_to_targets",
+            "Also take archives that are called after the families' targets.",
+            Kind.SWITCH,
+        ),
+        Flag(
+            "include",
+            "Take only archives whose file name this is found in.",
+            Kind.REGEX,
+            "REGEX",
+            "'^(blas|rand)_lib_'",
+        ),
+        Flag(
+            "exclude",
+            "Leave out archives whose file name this is found in.",
+            Kind.REGEX,
+            "REGEX",
+            "_dbg_",
+        ),
+        Flag(
+            "components",
+            "Take only these components: lib, run, dbg, dev, doc, test.",
+            Kind.LIST,
+            "LIST",
+            "lib,run,dev",
+        ),
+        Flag("exclude_artifacts", "Leave out these artifacts.", Kind.LIST, "LIST", "fftw3"),
+        Flag("generic_only", "Take only archives that serve every GPU.", Kind.SWITCH),
+        Flag(
+            "stage",
+            "Take what this build stage needs from others; all for everything.",
+            metavar="NAME",
+            example="math-libs",
+        ),
+        Flag("extract", "Unpack each archive into a directory of its own.", Kind.SWITCH),
+        Flag("flatten", "Unpack all into one install prefix.", Kind.SWITCH),
+        Flag(
+            "bootstrap",
+            "Unpack into a build tree, replacing the stages, each marked as prebuilt.",
+            Kind.SWITCH,
+        ),
+        _ON_CONFLICT,
+        _UNVERIFIED,
+        _CACHE_DIR,
+        Flag(
+            "families_file",
+            "GPU families and targets from this file instead of the project's own.",
+            Kind.PATH,
+            "FILE",
+            "gpu_targets.toml",
+        ),
+        _TOPOLOGY_FILE,
+    ),
+    exclusive=(
+        ("artifact_group", "amdgpu_families", "amdgpu_targets"),
+        ("extract", "flatten", "bootstrap"),
+    ),
+    example=(
+        "./inv fetch --run-id 24217435275 --amdgpu-families gfx94X-dcgpu --dry-run\n"
+        "./inv fetch --run-id 24217435275 --amdgpu-targets gfx942 --flatten --output-dir rocm\n"
+        "./inv fetch --run-id 24217435275 --stage math-libs --bootstrap --output-dir build"
+    ),
+)
+def fetch(work: Work, **own: object) -> object:
+    """Download artifacts of a run: verified, filtered, unpacked if asked.
+
+    Every chosen archive is checked against its .sha256sum before anything is unpacked, and
+    what is unpacked is there as a whole or not at all. An interrupted download resumes.
+    """
+    from therock_outputs.commands.fetch import FetchOptions, fetch_run
+
+    return fetch_run(work.settings, FetchOptions.of(work.settings, own), work.console)
+
+
+@job(
+    Heading.INPUTS,
+    shared=(*_PLACE, "upload_run_id", "dry_run", "jobs"),
+    own=(
+        Flag(
+            "build_dir",
+            "The build tree, which holds artifacts/; build by default.",
+            Kind.PATH,
+            "DIR",
+            "TheRock/build",
+        ),
+        Flag("stage", "Only what these build stages make.", Kind.LIST, "NAMES", "math-libs"),
+        Flag("level", "zstd level from 1 to 22; 3 by default.", Kind.NUMBER, "LEVEL", "19"),
+        _TOPOLOGY_FILE,
+    ),
+    example="./inv push --run-id local --build-dir TheRock/build --staging-dir staging",
+)
+def push(work: Work, **own: object) -> object:
+    """Compress a build tree's artifacts and upload them.
+
+    Packs build/artifacts/NAME_COMPONENT_TARGET/ directories, or takes archives that are there,
+    each with its .sha256sum. The same files always give the same bytes.
+    """
+    from therock_outputs.commands.inputs import PushOptions, push_archives
+
+    return push_archives(work.settings, PushOptions.of(own), work.console)
+
+
+@job(
+    Heading.INPUTS,
+    shared=(*_PLACE, "upload_run_id", "dry_run", "jobs"),
+    own=(
+        Flag(
+            "source_run_id",
+            "The run that archives are copied from.",
+            metavar="RUN",
+            example="24217435275",
+        ),
+        Flag(
+            "stage",
+            "Only what these build stages make.",
+            Kind.LIST,
+            "NAMES",
+            "compiler-runtime,math-libs",
+        ),
+        _TOPOLOGY_FILE,
+    ),
+    example=(
+        "./inv copy-artifacts --source-run-id 24217435275 --run-id 24217435276 "
+        "--stage compiler-runtime"
+    ),
+)
+def copy_artifacts(work: Work, **own: object) -> object:
+    """Copy another run's artifacts into this run.
+
+    Within S3 nothing is moved through this machine; each copy is verified.
+    """
+    from therock_outputs.commands.inputs import CopyOptions, copy_archives
+
+    return copy_archives(work.settings, CopyOptions.of(own), work.console)
+
+
+@job(
+    Heading.INPUTS,
+    shared=("platform",),
+    own=(
+        Flag("stage", "Show this stage's artifacts.", metavar="NAME", example="math-libs"),
+        _TOPOLOGY_FILE,
+    ),
+    example="./inv stage-info\n./inv stage-info --stage math-libs",
+)
+def stage_info(work: Work, *, stage: str | None, topology_file: Path | None) -> object:
+    """Show what each build stage makes, and takes from others."""
+    from therock_outputs.commands.inputs import show_stages
+
+    return show_stages(
+        work.console,
+        stage=stage,
+        platform=work.settings.platform,
+        topology_file=topology_file,
+    )
+
+
+# -------------------------------------------------------------------------------- outputs
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=(
+        *_PLACE,
+        "output_dir",
+        "dist_amdgpu_families",
+        "package_version",
+        "dry_run",
+        "jobs",
+    ),
+    own=(*_TARBALLS, _ON_CONFLICT, _UNVERIFIED, _CACHE_DIR, _ARTIFACTS_DIR),
+    example=(
+        "./inv build-tarballs --run-id 24217435275 "
+        "--dist-amdgpu-families 'gfx94X-dcgpu;gfx110X-all' --package-version 7.13.0\n"
+        "./inv build-tarballs --run-id local --artifacts-dir build/local/archives"
+    ),
+)
+def build_tarballs(work: Work, **own: object) -> object:
+    """Build one tarball for each GPU family of a run.
+
+    A run that is split by target also gets one with all of them (multiarch). Nothing is
+    compressed twice: tarballs are put together from segments that they share.
+    """
+    from therock_outputs.commands.release import ChainOptions, run_tarballs
+
+    return run_tarballs(work.settings, ChainOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=(*_PLACE, "output_dir", "upload_run_id", "dry_run", "jobs"),
+    own=(_ARTIFACTS_DIR, _UNVERIFIED, *_PUBLISH),
+    example=(
+        "./inv upload --run-id 24217435275\n"
+        "./inv upload --run-id local --staging-dir staging --logs-dir build/logs"
+    ),
+)
+def upload(work: Work, **own: object) -> object:
+    """Put what was built, with logs and manifests, under the run's root.
+
+    What is there with the same content is skipped; other content under a published name is
+    refused. Listing pages come last.
+    """
+    from therock_outputs.commands.release import ChainOptions, run_upload
+
+    return run_upload(work.settings, ChainOptions.of(own), work.console)
+
+
+# ----------------------------------------------------------------------- looking things up
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=("release_type", "package_version"),
+    own=(
+        Flag("rocm_version", "The base version.", metavar="X.Y.Z", example="7.13.0"),
+        Flag(
+            "version_file",
+            "TheRock's version.json, for the base version; ./version.json by default.",
+            Kind.PATH,
+            "FILE",
+            "TheRock/version.json",
+        ),
+        Flag(
+            "date",
+            "The build's date; today's in UTC by default.",
+            metavar="YYYYMMDD",
+            example="20251124",
+        ),
+        Flag("commit", "The build's commit; for ci and dev.", metavar="SHA", example="f689a8ea"),
+        Flag("prerelease", "The number of a release candidate.", Kind.NUMBER, "N", "2"),
+        Flag(
+            "bkc_base",
+            "The date of the nightly that a nightly-bkc is based on.",
+            metavar="YYYYMMDD",
+            example="20251120",
+        ),
+    ),
+    exclusive=(("package_version", "rocm_version"), ("package_version", "version_file")),
+    example=(
+        "./inv compute-version --release-type nightly --rocm-version 7.13.0 --date 20251124\n"
+        "./inv compute-version --package-version 7.13.0rc2"
+    ),
+)
+def compute_version(work: Work, **own: object) -> object:
+    """Compute the Python, deb and rpm versions of a build."""
+    from therock_outputs.commands.versions import VersionOptions, show_versions
+
+    return show_versions(VersionOptions.of(work.settings, own), work.console)
+
+
+# --------------------------------------------------------------------- trying things here
+
+
+@job(
+    Heading.TRYING,
+    shared=("staging_dir", "platform", "amdgpu_targets"),
+    own=(
+        Flag(
+            "layout",
+            "split by target, or by family; split by default.",
+            Kind.CHOICE,
+            "LAYOUT",
+            "family",
+            choices=("split", "family"),
+        ),
+    ),
+    example=(
+        "./inv sample-run --staging-dir staging\n"
+        "./inv sample-run --staging-dir staging --amdgpu-targets gfx942,gfx1100 --layout family"
+    ),
+)
+def sample_run(work: Work, *, layout: str | None) -> object:
+    """Write a small but complete run into a staging directory.
+
+    It is made of real ELF files, offline and in seconds; every other task has something to
+    work on in it.
+    """
+    from therock_outputs.commands.sample import write_sample
+
+    return write_sample(work.settings, layout or "split", work.console)
+
+
+# ------------------------------------------------------- for people who work on this project
 
 
 @job(

@@ -135,7 +135,8 @@ def job(
     """Make a job out of a function ``(work, *, own flags…) -> JSON document or None``.
 
     ``shared`` names flags of :data:`therock_outputs.flags.SHARED`, which arrive settled in
-    ``work.settings``; ``own`` flags arrive as keyword arguments. Of each tuple of ``exclusive``
+    ``work.settings``; ``own`` flags arrive as keyword arguments, under their names or all in a
+    ``**`` one. Of each tuple of ``exclusive``
     at most one flag may be given. ``takes_extra`` says what may stand after ``--``.
     """
     own = tuple(own)
@@ -143,12 +144,10 @@ def job(
     by_name = {flag.name: flag for flag in flags}
 
     def make(body: Body) -> Job:
-        expected = {
-            parameter.name
-            for parameter in inspect.signature(body).parameters.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        }
-        if expected != {flag.name for flag in own}:
+        parameters = inspect.signature(body).parameters.values()
+        expected = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        if not takes_any and expected != {flag.name for flag in own}:
             raise TypeError(f"{body.__name__} takes {sorted(expected)}, which are not its flags")
         return Job(
             body,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from therock_outputs.github.actions import load_event
-from therock_outputs.layout import WorkflowOutputRoot
+from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
 from therock_outputs.settings import Settings
 from therock_outputs.storage import LocalStorage, Storage, open_storage
 
@@ -33,11 +33,8 @@ class Places:
         """Whether a staging directory stands for S3."""
         return isinstance(self.storage, LocalStorage)
 
-    def url(self, root: WorkflowOutputRoot, *parts: str) -> str:
-        """How a person reaches something below a run's root: a path, or an HTTPS address."""
-        location = root.root
-        for part in parts:
-            location = location / part
+    def url(self, location: StorageLocation) -> str:
+        """How a person reaches a place: a path in the staging directory, or an HTTPS address."""
         if isinstance(self.storage, LocalStorage):
             return str(location.local_path(self.storage.staging_dir))
         return location.https_url

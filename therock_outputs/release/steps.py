@@ -6,12 +6,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from therock_outputs.artifacts.fetch import FetchedArchive, Fetcher, FetchPlan, plan_fetch
+from therock_outputs.artifacts.fetch import FetchedArchive, Fetcher
 from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.artifacts.local_run import archives_in, manifest_of
-from therock_outputs.artifacts.run_contents import list_run, read_run_manifest
 from therock_outputs.artifacts.selection import Selection
-from therock_outputs.artifacts.topology import Topology
 from therock_outputs.console import format_size
 from therock_outputs.errors import NotFoundError, UsageError
 from therock_outputs.layout import StorageLocation
@@ -23,73 +21,27 @@ from therock_outputs.publish.upload import (
     plan_upload,
 )
 from therock_outputs.release.chain import Release, Step
+from therock_outputs.release.source import Source, fetch_from, located
 from therock_outputs.release.state import Output, fingerprint
-from therock_outputs.storage import LocalStorage, Outcome, Storage, open_storage
+from therock_outputs.storage import Outcome
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.tarballs.assemble import WrittenTarball
 from therock_outputs.tarballs.build import SHA256SUMS, ArchiveFile, build_tarballs
 from therock_outputs.tarballs.plan import TarballOptions, TarballPlan, plan_tarballs
 
-__all__ = ["STEPS", "fetch_from", "located"]
-
-_PARTIAL_FETCH = ".partial-fetch"
-"""Lies in a staging directory's run while archives are fetched into it from S3."""
-
+__all__ = ["STEPS"]
 
 # ------------------------------------------------------------------------------ fetch
 
 
-def plan_from(storage: Storage, release: Release, selection: Selection) -> FetchPlan:
-    """List the source run in a storage and choose from it."""
-    contents = list_run(storage, release.places.source)
-    manifest = read_run_manifest(storage, contents)
-    return plan_fetch(
-        contents, manifest, selection, families=GpuFamilies.load(), topology=Topology.load()
+def _source(release: Release) -> Source:
+    return Source(
+        release.places,
+        release.archives_dir,
+        release.jobs,
+        release.options.allow_unverified,
+        release.options.cache_dir,
     )
-
-
-def located(release: Release, selection: Selection) -> tuple[FetchPlan, Storage, Path | None]:
-    """The plan of a fetch, the storage that it reads, and where archives go.
-
-    That is nowhere (None) for a run that lies in the staging directory already. A run that a
-    staging directory has not, or not all of, is read from S3 and put there.
-    """
-    storage = release.places.storage
-    if not isinstance(storage, LocalStorage):
-        return plan_from(storage, release, selection), storage, release.archives_dir
-    root = release.places.source.root.local_path(storage.staging_dir)
-    on_github = release.places.source.run_id.isdigit()
-    if not (root / _PARTIAL_FETCH).exists():
-        try:
-            return plan_from(storage, release, selection), storage, None
-        except NotFoundError:
-            if not on_github:
-                raise
-    remote = open_storage(None)
-    return plan_from(remote, release, selection), remote, root
-
-
-def fetch_from(
-    release: Release, plan: FetchPlan, storage: Storage, target: Path | None
-) -> tuple[FetchedArchive, ...]:
-    """Fetch what a plan names, with progress."""
-    options = release.options
-    into_staging = target is not None and release.places.is_local
-    if target is not None and into_staging:
-        target.mkdir(parents=True, exist_ok=True)
-        (target / _PARTIAL_FETCH).touch()
-    with release.console.progress("fetch", plan.size) as progress:
-        fetcher = Fetcher(
-            storage,
-            allow_unverified=options.allow_unverified,
-            cache_dir=options.cache_dir,
-            jobs=release.jobs,
-            progress=progress.advance,
-        )
-        fetched = fetcher.execute(plan, target)
-    if target is not None and into_staging:
-        (target / _PARTIAL_FETCH).unlink()
-    return fetched
 
 
 def _selection(release: Release) -> Selection:
@@ -102,8 +54,9 @@ def _selection(release: Release) -> Selection:
 
 
 def _fetch(release: Release) -> Release:
-    plan, storage, target = located(release, _selection(release))
-    archives = fetch_from(release, plan, storage, target)
+    source = _source(release)
+    plan, storage, target = located(source, _selection(release))
+    archives = fetch_from(source, plan, storage, target, release.console)
     release.console.say(
         f"{len(archives)} archives, {format_size(plan.size)}, verified: {archives[0].path.parent}"
     )
@@ -111,7 +64,7 @@ def _fetch(release: Release) -> Release:
 
 
 def _plan_fetch(release: Release) -> Release:
-    plan, _, target = located(release, _selection(release))
+    plan, _, target = located(_source(release), _selection(release))
     where = target or "where they are"
     release.console.say(
         f"fetch {len(plan.archives)} archives, {format_size(plan.size)}, to {where}"
@@ -128,7 +81,7 @@ def _with_archives(release: Release) -> Release:
     if release.archives:
         return release
     if release.places.is_local and release.options.archives_dir is None:
-        plan, storage, target = located(release, _selection(release))
+        plan, storage, target = located(_source(release), _selection(release))
         if target is None:
             return replace(
                 release,
@@ -330,7 +283,7 @@ def _groups(release: Release) -> dict[str, list[str]]:
 
 
 def _plan_upload(release: Release) -> Release:
-    release.console.say(f"upload to {release.places.url(release.places.destination)}")
+    release.console.say(f"upload to {release.places.url(release.places.destination.root)}")
     return release
 
 

@@ -1,0 +1,1 @@
+"""What each task does with its settings: the glue between the front door and the rooms."""

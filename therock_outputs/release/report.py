@@ -1,0 +1,126 @@
+"""What a release tells at its end: a table, the commands that install, outputs for CI."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from therock_outputs.console import Console, format_size
+from therock_outputs.github.actions import (
+    append_outputs,
+    append_summary,
+    markdown_table,
+    markdown_text,
+)
+from therock_outputs.release.chain import Release
+
+__all__ = ["Product", "ReleaseReport", "report_of", "tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A published file."""
+
+    name: str
+    size: int
+    """Bytes."""
+    sha256: str
+    url: str
+    """A path in a staging directory, else an HTTPS address."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseReport:
+    """The result of a release, which is also its JSON document."""
+
+    run_id: str
+    root: str
+    """Where the run's outputs are."""
+    index: str | None
+    """The page that lists them."""
+    kpack_split: bool
+    tarballs: tuple[Product, ...]
+    install: tuple[str, ...]
+    """Shell commands that install the first tarball."""
+
+
+def report_of(release: Release) -> ReleaseReport:
+    """Collect what was made and where it is."""
+    places = release.places
+    root = places.destination
+    published = bool(release.transfers)
+    tarballs = tuple(
+        Product(
+            tarball.path.name,
+            tarball.size,
+            tarball.sha256,
+            places.url(root.tarball(tarball.path.name)) if published else str(tarball.path),
+        )
+        for tarball in release.tarballs
+    )
+    index = places.url(root.archive_index()) if published and release.options.listings else None
+    return ReleaseReport(
+        root.run_id,
+        places.url(root.root),
+        index,
+        release.manifest.kpack_split,
+        tarballs,
+        _install_commands(tarballs),
+    )
+
+
+def tell(report: ReleaseReport, console: Console, environ: Mapping[str, str] = os.environ) -> None:
+    """Print the report, and hand it to the steps that follow in CI."""
+    if report.tarballs:
+        console.table(
+            ("tarball", "size", "sha256", "where"),
+            [(t.name, format_size(t.size), t.sha256, t.url) for t in report.tarballs],
+        )
+        console.say()
+        console.say("To install:")
+        for command in report.install:
+            console.say(f"  {command}")
+    console.say(f"Outputs: {report.root}")
+    if report.index:
+        console.say(f"Index:   {report.index}")
+    outputs = {"kpack_split": "true" if report.kpack_split else "false"}
+    if report.tarballs:
+        outputs["tarball_urls"] = json.dumps([tarball.url for tarball in report.tarballs])
+    append_outputs(environ, outputs)
+    append_summary(environ, _summary(report))
+
+
+def _install_commands(tarballs: tuple[Product, ...]) -> tuple[str, ...]:
+    if not tarballs:
+        return ()
+    # The smallest useful one is a better example than the one with every GPU.
+    url = min(tarballs, key=lambda tarball: tarball.size).url
+    flags = "--zstd -x" if url.endswith(".zst") else "-xz"
+    if url.startswith("https://"):
+        return (
+            "mkdir -p rocm",
+            f"curl -fL {shlex.quote(url)} | tar {flags} -C rocm",
+        )
+    return ("mkdir -p rocm", f"tar {flags} -f {shlex.quote(url)} -C rocm")
+
+
+def _summary(report: ReleaseReport) -> str:
+    lines = [f"## Outputs of run {markdown_text(report.run_id)}", ""]
+    if report.tarballs:
+        rows = [
+            (_linked(tarball), format_size(tarball.size), f"`{tarball.sha256}`")
+            for tarball in report.tarballs
+        ]
+        lines += [markdown_table(("Tarball", "Size", "SHA-256"), rows)]
+        lines += ["```sh", *report.install, "```", ""]
+    where = report.index or report.root
+    lines.append(f"All files: {where if where.startswith('https://') else markdown_text(where)}")
+    return "\n".join(lines) + "\n"
+
+
+def _linked(tarball: Product) -> str:
+    name = markdown_text(tarball.name)
+    return f"[{name}]({tarball.url})" if tarball.url.startswith("https://") else name
