@@ -181,6 +181,14 @@ def test_local_path_follows_a_link_that_stays_inside(tmp_path: Path) -> None:
     assert StorageLocation(BUCKET, "latest/a").local_path(tmp_path) == tmp_path / "latest/a"
 
 
+def test_loop_of_links_is_left_to_whoever_opens_the_file(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    path = StorageLocation(BUCKET, "loop/a").local_path(tmp_path)
+    assert path == tmp_path / "loop/a"
+    with pytest.raises(OSError, match="symbolic links"):
+        path.read_bytes()
+
+
 def test_staging_directory_may_itself_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")

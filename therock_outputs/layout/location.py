@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -99,12 +100,9 @@ class StorageLocation:
         """
         top = staging_dir / self.bucket if is_distribution_bucket(self.bucket) else staging_dir
         path = top / self.key
-        try:
-            inside = path.resolve().is_relative_to(staging_dir.resolve())
-        except (OSError, RuntimeError) as error:  # a loop of links, or a name too long
-            raise LayoutError(
-                f"{path} cannot be resolved: {error}; remove the links on its way"
-            ) from error
+        # Not Path.resolve(), which fails on a loop of links in some Python versions only; the
+        # loop is a failure of whoever opens the file.
+        inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(staging_dir))
         if not inside:
             raise LayoutError(
                 f"{path} leads out of the staging directory {staging_dir} through a symbolic "
