@@ -9,9 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from pathlib import Path
 
-from therock_outputs.console import format_size
 from therock_outputs.flags import Flag, Kind
 from therock_outputs.jobs import Heading, Work, job
 
@@ -468,45 +466,6 @@ def sample_run(work: Work, *, layout: str | None) -> object:
 
 
 # ------------------------------------------------------- for people who work on this project
-
-
-@job(
-    Heading.TRYING,
-    shared=("staging_dir", "amdgpu_targets", "package_version", "jobs"),
-    own=(
-        Flag("by_family", "One archive for each GPU family, not for each target.", Kind.SWITCH),
-        Flag("name", "The id of the run; sample by default.", metavar="RUN", example="sample2"),
-    ),
-    example="./inv sample-run --staging-dir staging\n"
-    "./inv sample-run --by-family --amdgpu-targets gfx942,gfx1100 --name families",
-)
-def sample_run(work: Work, *, by_family: bool, name: str | None) -> object:
-    """Write a small but complete run into a staging directory.
-
-    It takes a second, no network and no compiler, and every other task can be tried on it. The
-    directory is staging by default.
-    """
-    from therock_outputs.artifacts.sample_run import (
-        SAMPLE_RUN_ID,
-        SAMPLE_TARGETS,
-        SAMPLE_VERSION,
-        write_sample_run,
-    )
-
-    settings = work.settings
-    with work.console.progress("sample run") as progress:
-        made = write_sample_run(
-            settings.staging_dir or Path("staging"),
-            run_id=name or SAMPLE_RUN_ID,
-            targets=settings.amdgpu_targets or SAMPLE_TARGETS,
-            split=not by_family,
-            version=settings.package_version or SAMPLE_VERSION,
-            jobs=settings.jobs,
-            progress=progress.advance,
-        )
-    size = format_size(made.size)
-    work.console.say(f"{made.root}: {len(made.archives)} archives, {size}")
-    return {"run_id": made.run_id, "root": made.root, "archives": made.archives}
 
 
 @job(
