@@ -246,7 +246,7 @@ def release(work: Work, **own: object) -> object:
     ),
 )
 def fetch(work: Work, **own: object) -> object:
-    """Download artifacts of a run: verified, filtered, unpacked if asked.
+    """Download artifacts of a run, verified and filtered, and unpack them.
 
     Every chosen archive is checked against its .sha256sum before anything is unpacked, and
     what is unpacked is there as a whole or not at all. An interrupted download resumes.
@@ -380,7 +380,7 @@ def build_tarballs(work: Work, **own: object) -> object:
     ),
 )
 def upload(work: Work, **own: object) -> object:
-    """Put what was built, with logs and manifests, under the run's root.
+    """Put what was built, logs and manifests under the run's root.
 
     What is there with the same content is skipped; other content under a published name is
     refused. Listing pages come last.
@@ -541,7 +541,7 @@ def bench(work: Work, *, only: Sequence[str]) -> None:
 
 @job(Heading.PROJECT, example="./inv docs")
 def docs(work: Work) -> object:
-    """Check the documentation: links, diagrams, and the commands it shows."""
+    """Check the documentation: links, diagrams and commands."""
     from therock_outputs.chores import PROJECT
     from therock_outputs.documentation import check_documentation
     from therock_outputs.program import jobs_of
