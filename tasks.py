@@ -246,7 +246,7 @@ def release(work: Work, **own: object) -> object:
     ),
 )
 def fetch(work: Work, **own: object) -> object:
-    """Download artifacts of a run, verified and filtered, and unpack them.
+    """Download artifacts of a run, verified; unpack them if asked.
 
     Every chosen archive is checked against its .sha256sum before anything is unpacked, and
     what is unpacked is there as a whole or not at all. An interrupted download resumes.
