@@ -18,7 +18,7 @@ import zstandard
 
 __all__ = ["DEFAULT_LEVELS", "SEGMENT_SIZE", "Encoding", "TarballFormat"]
 
-SEGMENT_SIZE = 2 << 20
+SEGMENT_SIZE = 4 << 20
 """Bytes of tar data in one segment at most. Larger ones would not shrink the result by
 another 0.1 %, and cost memory for each worker."""
 
