@@ -53,7 +53,7 @@ class Flag:
     """One flag of one or of many tasks."""
 
     name: str
-    """As a Python name: ``run_id`` is the flag ``--run-id``."""
+    """As a Python name: ``run_id`` is the flag ``--run-id``, and ``from_`` is ``--from``."""
     help: str
     """One or two sentences without the environment names and the example, which are added."""
     kind: Kind = Kind.TEXT
@@ -70,7 +70,7 @@ class Flag:
     @property
     def spelling(self) -> str:
         """The flag as it is typed."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + self.name.rstrip("_").replace("_", "-")
 
     @property
     def repeatable(self) -> bool:

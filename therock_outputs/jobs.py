@@ -164,7 +164,7 @@ def job(
 
 def _argument(flag: Flag) -> Argument:
     kind: type = {Kind.SWITCH: bool, Kind.LIST: list, Kind.REGEX: list}.get(flag.kind, str)
-    dashed = flag.name.replace("_", "-")
+    dashed = flag.spelling.removeprefix("--")
     return Argument(
         names=(dashed, flag.short) if flag.short else (dashed,),
         kind=kind,

@@ -125,13 +125,25 @@ def task_help_lines(task: Job, width: int) -> list[str]:
     lines = [f"Usage: ./inv {task.name} [FLAGS]{extra}", ""]
     for paragraph in _paragraphs(task):
         lines += [*textwrap.wrap(paragraph, width), ""]
-    lines += ["Example:", "", *(f"  {line}" for line in task.example.splitlines()), ""]
+    examples = [part for line in task.example.splitlines() for part in _folded(line, width)]
+    lines += ["Example:", "", *examples, ""]
     own = [flag for flag in task.flags if flag.name not in SHARED]
     shared = [flag for flag in task.flags if flag.name in SHARED]
     for title, flags in (("Flags of this task:", own), ("Flags of many tasks:", shared)):
         if flags:
             lines += [title, "", *_flag_lines(flags, width), ""]
     return lines[:-1]
+
+
+def _folded(command: str, width: int) -> list[str]:
+    """A command in lines that a shell takes as one, broken before flags."""
+    lines = ["  " + command]
+    while len(lines[-1]) > width:
+        at = lines[-1].rfind(" -", 8, width - 2)
+        if at < 0:
+            break
+        lines[-1:] = [lines[-1][:at] + " \\", "      " + lines[-1][at + 1 :]]
+    return lines
 
 
 def _paragraphs(task: Job) -> list[str]:

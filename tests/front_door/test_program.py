@@ -164,6 +164,34 @@ def test_task_help_explains_every_flag(capsys: pytest.CaptureFixture[str]) -> No
     assert all(len(line) <= 60 for line in task_help_lines(release, 60))
 
 
+def test_example_that_is_too_long_is_folded_as_a_shell_reads_it() -> None:
+    @job(Heading.MAIN, example="./inv long --run-id 24217435275 -v --staging-dir 'a b' --debug")
+    def long(work: Work) -> None:
+        """Be long."""
+        del work
+
+    lines = task_help_lines(long, 40)
+    at = lines.index("Example:") + 2
+    assert lines[at : at + 3] == [
+        "  ./inv long --run-id 24217435275 -v \\",
+        "      --staging-dir 'a b' --debug",
+        "",
+    ]
+
+
+def test_flag_may_be_called_like_a_word_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    @job(Heading.MAIN, own=(Flag("from_", "Begin here.", example="x"),), example="./inv go")
+    def go(work: Work, *, from_: str | None) -> object:
+        """Go."""
+        del work
+        return {"from": from_}
+
+    assert run(["go", "--from", "x", "--json"], {"go": go}, Console.standard({})) == 0
+    assert json.loads(capsys.readouterr().out) == {"from": "x"}
+    argument = next(argument for argument in go.get_arguments() if argument.name == "from_")
+    assert argument.names == ("from",)
+
+
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(capsys, "--version")[1].startswith("therock-outputs ")
 
