@@ -19,13 +19,13 @@ from therock_outputs.artifacts.decompress import Decompressor
 from therock_outputs.artifacts.links import LeavesRootError, follow, leaves_root
 from therock_outputs.artifacts.names import Compression, parse_archive_filename
 from therock_outputs.artifacts.tarstream import RawMember, TarStream, TypeFlag
-from therock_outputs.errors import IntegrityError, NotFoundError
+from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError
 
 __all__ = ["MANIFEST_NAME", "ArchiveReader", "Kind", "Member", "open_archive", "parse_stages"]
 
 MANIFEST_NAME = "artifact_manifest.txt"
 _LARGEST_MANIFEST = 1 << 20
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]|^[A-Za-z]:")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|^[A-Za-z]:")
 _MOST_BYTES_IN_PATH = 4000  # PATH_MAX less room for where it is extracted
 
 
@@ -69,12 +69,13 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
 
     def __init__(self, stream: BinaryIO, compression: Compression, label: str) -> None:
         self._stream = stream
-        self._tar = TarStream(Decompressor(stream, compression, label), label)
+        self._source = Decompressor(stream, compression, label)
+        self._tar = TarStream(self._source, label)
         self._members = iter(self._tar)
         self._label = label
         self._directories: set[str] = set()
         self._files: set[str] = set()
-        self._links: dict[str, str] = {}
+        self._links: set[str] = set()
         self._links_in_stages: dict[str, dict[str, str]] = {}
         self.manifest = self._read_manifest()
         self.stages = parse_stages(self.manifest, label)
@@ -101,6 +102,11 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
         """Read data of the member that was yielded last; 0 when all of it was read."""
         return self._tar.readinto(buffer)
 
+    @property
+    def consumed(self) -> int:
+        """Compressed bytes read so far."""
+        return self._source.consumed
+
     def _read_manifest(self) -> bytes:
         first = next(self._members, None)
         if first is None:
@@ -117,25 +123,27 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
 
     def _validated(self, raw: RawMember) -> Member:
         name = raw.name.removeprefix("./").rstrip("/")
-        problem = _path_problem(name)
-        if problem:
+        if problem := _path_problem(name):
             raise self._tar.broken(f"member {raw.name!r} {problem}")
         stage = self._stage_of(name)
         kind = _KINDS[raw.kind]
         path = name[len(stage) + 1 :]
+        if _UNSAFE.match(path):
+            raise self._tar.broken(f"member {raw.name!r} has a drive letter below its stage")
         if not path and kind is not Kind.DIRECTORY:
             raise self._tar.broken(f"stage {stage!r} is a {kind.value}, not a directory")
-        self._check_place(name, kind)
         link = raw.link
         if kind is Kind.SYMLINK:
             self._check_symlink(name, path, link)
             self._links_in_stages.setdefault(stage, {})[path] = link
         elif kind is Kind.HARDLINK:
             link = link.removeprefix("./")
+            # Before this name counts as a file itself: it may name itself.
             if link not in self._files:
                 raise self._tar.broken(
                     f"hard link {name!r} names {link!r}, which is not an earlier file of it"
                 )
+        self._check_place(name, kind)
         return Member(stage, path, kind, raw.mode, raw.size, link)
 
     def _stage_of(self, name: str) -> str:
@@ -166,7 +174,7 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
         if name in self._files or name in self._links or name in self._directories:
             raise self._tar.broken(f"{name!r} is there twice; one archive holds a path once")
         if kind is Kind.SYMLINK:
-            self._links[name] = ""
+            self._links.add(name)
         else:
             self._files.add(name)
 
@@ -205,6 +213,8 @@ def open_archive(path: Path) -> ArchiveReader:
         stream = path.open("rb")
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such archive; fetch the run first") from None
+    except OSError as error:
+        raise OutputsError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         return ArchiveReader(stream, archive.compression, path.name)
     except BaseException:

@@ -16,7 +16,8 @@ _READ = 1 << 20
 _LARGEST_WINDOW = 1 << 27
 """Bytes; what ``zstd --long`` uses, and the most that one decoder may take."""
 _XZ_MEMORY = 1 << 28
-_ALWAYS_ALLOWED = 1 << 30
+_ALWAYS_ALLOWED = 16 << 30
+"""Bytes; a debug file of several GB may be nearly all zeros, which no ratio tells from a bomb."""
 _HIGHEST_RATIO = 1000
 """ROCm's most compressible archives stay below 50; a bomb has tens of thousands."""
 
@@ -24,11 +25,19 @@ _HIGHEST_RATIO = 1000
 class Decompressor:
     """A ByteSource over a zst or xz file that refuses to grow without bound.
 
-    A stream may expand to 1 GiB, or to a thousand times its compressed size where that is
-    more. Memory is bounded by the decoder's window (128 MiB; xz 256 MiB).
+    A stream may expand to ``always_allowed`` bytes, or to a thousand times its compressed size
+    where that is more. Memory is bounded by the decoder's window (128 MiB; xz 256 MiB).
     """
 
-    def __init__(self, stream: BinaryIO, compression: Compression, label: str) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        compression: Compression,
+        label: str,
+        *,
+        always_allowed: int = _ALWAYS_ALLOWED,
+    ) -> None:
+        self._always_allowed = always_allowed
         self._input = _Counted(stream)
         self._label = label
         self._produced = 0
@@ -37,6 +46,11 @@ class Decompressor:
             self._reader = _ZstdReader(self._input)
         else:
             self._reader = _XzReader(self._input)
+
+    @property
+    def consumed(self) -> int:
+        """Compressed bytes read so far."""
+        return self._input.count
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill the buffer; fewer bytes only at the end of the stream."""
@@ -52,7 +66,7 @@ class Decompressor:
                 break
             filled += count
         self._produced += filled
-        if self._produced > max(_ALWAYS_ALLOWED, self._input.count * _HIGHEST_RATIO):
+        if self._produced > max(self._always_allowed, self._input.count * _HIGHEST_RATIO):
             raise IntegrityError(
                 f"{self._label}: expands more than {_HIGHEST_RATIO} times, which no artifact does"
             )
@@ -100,10 +114,12 @@ class _XzReader:
         while True:
             if self._decoder.eof:
                 # Several xz streams may follow one another, with zero padding between.
-                rest = (self._decoder.unused_data or b"").lstrip(b"\0") or self._stream.read(_READ)
-                rest = rest.lstrip(b"\0")
-                if not rest:
-                    return 0
+                rest = self._decoder.unused_data.lstrip(b"\0")
+                while not rest:
+                    padding = self._stream.read(_READ)
+                    if not padding:
+                        return 0
+                    rest = padding.lstrip(b"\0")
                 self._decoder, self._pending = self._new(), rest
             if self._decoder.needs_input and not self._pending:
                 self._pending = self._stream.read(_READ)

@@ -26,7 +26,12 @@ from therock_outputs.release.state import Output, fingerprint
 from therock_outputs.storage import Outcome
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.tarballs.assemble import WrittenTarball
-from therock_outputs.tarballs.build import SHA256SUMS, ArchiveFile, build_tarballs
+from therock_outputs.tarballs.build import (
+    SHA256SUMS,
+    ArchiveFile,
+    prepare_tarballs,
+    write_prepared,
+)
 from therock_outputs.tarballs.plan import TarballOptions, TarballPlan, plan_tarballs
 
 __all__ = ["STEPS"]
@@ -154,8 +159,9 @@ def _build(release: Release, plan: TarballPlan) -> tuple[WrittenTarball, ...]:
             )
     archives = [ArchiveFile(a.name, a.path, a.sha256) for a in release.archives]
     segments = release.options.segments_dir or release.work_dir / "segments"
-    with release.console.progress("tarballs") as progress:
-        built = build_tarballs(
+    compressed = sum(archive.size for archive in release.archives)
+    with release.console.progress("compress", compressed) as progress:
+        prepared = prepare_tarballs(
             plan,
             archives,
             release.tarballs_dir,
@@ -164,6 +170,8 @@ def _build(release: Release, plan: TarballPlan) -> tuple[WrittenTarball, ...]:
             jobs=release.jobs,
             progress=progress.advance,
         )
+    with release.console.progress("write", prepared.size) as progress:
+        built = write_prepared(prepared, jobs=release.jobs, progress=progress.advance)
     if release.options.segments_dir is None:
         shutil.rmtree(segments)
     return built.tarballs

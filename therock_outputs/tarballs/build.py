@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from therock_outputs.artifacts.names import ArchiveName
 from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.errors import IntegrityError, NotFoundError
+from therock_outputs.storage import Progress
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.tarballs.assemble import (
     Assembly,
@@ -25,7 +26,15 @@ from therock_outputs.tarballs.overlay import Overlay
 from therock_outputs.tarballs.plan import PlannedTarball, TarballPlan
 from therock_outputs.tarballs.store import SegmentStore
 
-__all__ = ["SHA256SUMS", "ArchiveFile", "TarballResult", "build_tarballs"]
+__all__ = [
+    "SHA256SUMS",
+    "ArchiveFile",
+    "PreparedTarballs",
+    "TarballResult",
+    "build_tarballs",
+    "prepare_tarballs",
+    "write_prepared",
+]
 
 SHA256SUMS = "SHA256SUMS"
 
@@ -51,6 +60,20 @@ class TarballResult:
     """The SHA256SUMS file beside them."""
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedTarballs:
+    """Tarballs of which every byte is compressed, and none is written."""
+
+    assemblies: tuple[Assembly, ...]
+    store: SegmentStore
+    output_dir: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes that are to be written."""
+        return sum(assembly.size for assembly in self.assemblies)
+
+
 def build_tarballs(
     plan: TarballPlan,
     archives: Sequence[ArchiveFile],
@@ -59,21 +82,34 @@ def build_tarballs(
     *,
     mtime: int,
     jobs: int | None = None,
-    progress: Callable[[str, int], None] | None = None,
 ) -> TarballResult:
-    """Make the planned tarballs in ``output_dir``.
+    """Make the planned tarballs in ``output_dir``: prepare, then write them."""
+    prepared = prepare_tarballs(plan, archives, output_dir, segments_dir, mtime=mtime, jobs=jobs)
+    return write_prepared(prepared, jobs=jobs)
 
-    ``segments_dir`` keeps compressed segments: of this call while it runs, and for later calls
-    of the same content. ``mtime`` (seconds since the epoch) is every member's time. Nothing is
-    used before its digest was checked. Raises IntegrityError and ConflictError as the archives
-    deserve; then no tarball is there that was not whole.
+
+def prepare_tarballs(
+    plan: TarballPlan,
+    archives: Sequence[ArchiveFile],
+    output_dir: Path,
+    segments_dir: Path,
+    *,
+    mtime: int,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> PreparedTarballs:
+    """Verify the archives, compress what is in them, and decide what each tarball holds.
+
+    ``segments_dir`` keeps compressed segments: of this call until the tarballs are written, and
+    for later calls of the same content. ``mtime`` (seconds since the epoch) is every member's
+    time. ``progress`` counts the archives' bytes. Nothing is used before its digest was
+    checked. Raises IntegrityError and ConflictError as the archives deserve.
     """
     jobs = jobs or os.cpu_count() or 1
     files = {archive.name: archive for archive in archives}
     if lacking := [name.filename for name in plan.archives if name not in files]:
         raise NotFoundError(f"{lacking[0]} is in the plan and not on disk; fetch the run again")
     chosen = [files[name] for name in plan.archives]
-    output_dir.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs, "verify") as pool:
         digests = list(pool.map(_verified_digest, chosen))
     store = SegmentStore(segments_dir, plan.options.encoding)
@@ -84,8 +120,21 @@ def build_tarballs(
     indexes = encode_archives(units, store, jobs=jobs, progress=progress)
     by_name = {archive.name: index for archive, index in zip(chosen, indexes, strict=True)}
     assemblies = _assemblies(plan, by_name, output_dir, store, mtime)
-    written = write_tarballs(assemblies, store, jobs=jobs, progress=progress)
-    return TarballResult(written, _write_sums(output_dir, written))
+    return PreparedTarballs(tuple(assemblies), store, output_dir)
+
+
+def write_prepared(
+    prepared: PreparedTarballs, *, jobs: int | None = None, progress: Progress | None = None
+) -> TarballResult:
+    """Write tarballs and their SHA256SUMS; no name is there before its file is whole.
+
+    ``progress`` counts the tarballs' bytes.
+    """
+    prepared.output_dir.mkdir(parents=True, exist_ok=True)
+    written = write_tarballs(
+        prepared.assemblies, prepared.store, jobs=jobs or os.cpu_count() or 1, progress=progress
+    )
+    return TarballResult(written, _write_sums(prepared.output_dir, written))
 
 
 def _verified_digest(archive: ArchiveFile) -> str:

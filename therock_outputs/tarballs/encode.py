@@ -76,7 +76,7 @@ def encode_archives(
 ) -> tuple[ArchiveIndex, ...]:
     """The index of each archive, in the order given, from the store where it has them.
 
-    ``progress`` gets an archive's name and the bytes of tar data just done. The result does not
+    ``progress`` gets an archive's name and the bytes of it just done: its file's size in all. The result does not
     depend on ``jobs``. Raises IntegrityError for an archive that breaks a rule.
     """
     encoder = _Encoder(store, jobs, progress or (lambda _label, _count: None))
@@ -125,15 +125,20 @@ class _Encoder:
         path = self.store.index_path(unit.sha256, unit.mtime)
         index = self._stored_index(path)
         if index is not None:
-            self.progress(unit.path.name, index.length)
+            self.progress(unit.path.name, unit.path.stat().st_size)
             return index
         with open_archive(unit.path) as reader:
             index = _ArchiveEncoder(self, unit, reader).encode()
         write_index(path, index)
         return index
 
-    def compress(self, buffer: memoryview, pieces: Sequence[_Piece], label: str) -> _Compressed:
-        """Digest and compress what is in a buffer, then free the buffer."""
+    def compress(
+        self, buffer: memoryview, pieces: Sequence[_Piece], label: str, consumed: int
+    ) -> _Compressed:
+        """Digest and compress what is in a buffer, then free the buffer.
+
+        ``consumed`` are the archive's bytes that it took to fill it.
+        """
         try:
             if self.stop.is_set():
                 raise _StoppedError
@@ -142,7 +147,7 @@ class _Encoder:
             stored = self.store.find(key)
             if stored is None:
                 stored = self.store.put(key, self.store.encoding.compressor()(buffer[:length]))
-            self.progress(label, length)
+            self.progress(label, consumed)
             spans = _spans(pieces)
             return _Compressed(Segment(key, length, stored.size, stored.sha256, spans), digests)
         finally:
@@ -175,6 +180,7 @@ class _ArchiveEncoder:
         self._buffer: memoryview | None = None
         self._used = 0
         self._pieces: list[_Piece] = []
+        self._reported = 0
 
     def encode(self) -> ArchiveIndex:
         """Read all members, cut them into segments, wait for the workers."""
@@ -186,6 +192,9 @@ class _ArchiveEncoder:
             if self._buffer is not None:
                 self._encoder.free.put(self._buffer)
         done = [job.result() for job in self._jobs]
+        # What follows the last segment: the end of the tar file and of the compressed stream.
+        rest = self._unit.path.stat().st_size - self._reported
+        self._encoder.progress(self._unit.path.name, rest)
         return ArchiveIndex(
             archive=self._unit.path.name,
             sha256=self._unit.sha256,
@@ -260,10 +269,15 @@ class _ArchiveEncoder:
             return
         self._jobs.append(
             self._encoder.workers.submit(
-                self._encoder.compress, self._buffer, tuple(self._pieces), self._unit.path.name
+                self._encoder.compress,
+                self._buffer,
+                tuple(self._pieces),
+                self._unit.path.name,
+                self._reader.consumed - self._reported,
             )
         )
         self._buffer, self._used, self._pieces = None, 0, []
+        self._reported = self._reader.consumed
 
     def _with_digests(self, done: Sequence[_Compressed]) -> tuple[IndexedMember, ...]:
         parts: dict[int, list[bytes]] = {}
