@@ -76,8 +76,8 @@ def encode_archives(
 ) -> tuple[ArchiveIndex, ...]:
     """The index of each archive, in the order given, from the store where it has them.
 
-    ``progress`` gets an archive's name and the bytes of it just done: its file's size in all. The result does not
-    depend on ``jobs``. Raises IntegrityError for an archive that breaks a rule.
+    ``progress`` gets an archive's name and the bytes of it just done: its file's size in all.
+    The result does not depend on ``jobs``. Raises IntegrityError for an archive that breaks a rule.
     """
     encoder = _Encoder(store, jobs, progress or (lambda _label, _count: None))
     readers = max(1, -(-jobs // _WORKERS_PER_READER))
