@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from therock_outputs.artifacts.sample_run import SampleRun, write_sample_run
+from therock_outputs.artifacts.sample_run import SAMPLE_TARGETS, SampleRun, write_sample_run
 from therock_outputs.console import Console
 from therock_outputs.settings import Settings
 
@@ -20,9 +20,9 @@ def write_sample(settings: Settings, layout: str, console: Console) -> SampleRun
         staging,
         platform=settings.platform,
         split=layout == "split",
-        **({"targets": settings.amdgpu_targets} if settings.amdgpu_targets else {}),
+        targets=settings.amdgpu_targets or SAMPLE_TARGETS,
+        jobs=settings.jobs,
     )
     console.say(f"{len(sample.archives)} archives: {sample.root}")
-    console.say(f"Next: ./inv release --run-id {sample.root.name.rpartition('-')[0]} "
-                f"--staging-dir {staging}")
+    console.say(f"Next: ./inv release --run-id {sample.run_id} --staging-dir {staging}")
     return sample
