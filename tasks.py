@@ -116,7 +116,7 @@ _PUBLISH = (
     ),
     Flag(
         "upload_prefix",
-        "Write below this in the bucket.",
+        "What stands before RUN-PLATFORM/ in the bucket that is written.",
         metavar="KEY",
         example="try/",
     ),

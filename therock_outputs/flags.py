@@ -223,8 +223,8 @@ _FLAGS = (
     ),
     Flag("bucket", "This bucket instead of the one that the run's kind decides.",
          metavar="NAME", example="my-bucket"),
-    Flag("prefix", "This place in the bucket instead of the run's own.",
-         metavar="KEY", example="try/24217435275-linux"),
+    Flag("prefix", "What stands before RUN-PLATFORM/ in the bucket, instead of what the run's "
+         "kind decides.", metavar="KEY", example="try/"),
     Flag(
         "work_dir",
         "Where work files and the state of a release lie; build/RUN by default.",

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from therock_outputs.github.actions import load_event
 from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
@@ -13,6 +14,9 @@ from therock_outputs.settings import Settings
 from therock_outputs.storage import LocalStorage, Storage, open_storage
 
 __all__ = ["Places", "places_of"]
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""boto3's own variables, in its order."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +31,10 @@ class Places:
     source: WorkflowOutputRoot
     destination: WorkflowOutputRoot
     storage: Storage
+    endpoint: str | None = None
+    """The S3 server's URL; None: Amazon's."""
+    shown_staging_dir: Path | None = None
+    """What the staging directory is called where a dry run stands another one in for it."""
 
     @property
     def is_local(self) -> bool:
@@ -34,9 +42,11 @@ class Places:
         return isinstance(self.storage, LocalStorage)
 
     def url(self, location: StorageLocation) -> str:
-        """How a person reaches a place: a path in the staging directory, or an HTTPS address."""
+        """How a person reaches a place: a path in the staging directory, or an address."""
         if isinstance(self.storage, LocalStorage):
-            return str(location.local_path(self.storage.staging_dir))
+            return str(location.local_path(self.shown_staging_dir or self.storage.staging_dir))
+        if self.endpoint:
+            return location.url_at(self.endpoint)
         return location.https_url
 
 
@@ -73,8 +83,23 @@ def places_of(
         bucket=upload_bucket or settings.bucket,
         prefix=upload_prefix if upload_prefix is not None else settings.prefix,
     )
-    for reason in source.reasons:
-        _log.info("reading %s: %s", source.root.s3_uri, reason)
-    for reason in destination.reasons:
-        _log.info("writing %s: %s", destination.root.s3_uri, reason)
-    return Places(source, destination, open_storage(settings.staging_dir))
+    endpoint = next((environ[name] for name in _ENDPOINTS if environ.get(name)), None)
+    places = Places(source, destination, open_storage(settings.staging_dir), endpoint)
+    _say_why(places)
+    return places
+
+
+def _say_why(places: Places) -> None:
+    """Log the reasons, each once."""
+    source, destination = places.source, places.destination
+    if destination.root == source.root:
+        _log.info("read and written: %s (%s)", source.root.s3_uri, places.url(source.root))
+        reasons = dict.fromkeys((*source.reasons, *destination.reasons))
+    else:
+        _log.info("read: %s (%s)", source.root.s3_uri, places.url(source.root))
+        for reason in source.reasons:
+            _log.info("  %s", reason)
+        _log.info("written: %s (%s)", destination.root.s3_uri, places.url(destination.root))
+        reasons = dict.fromkeys(destination.reasons)
+    for reason in reasons:
+        _log.info("  %s", reason)

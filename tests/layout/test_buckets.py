@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -122,9 +121,3 @@ def test_names_that_mean_nothing_are_usage_errors(
 
 def test_own_repository_is_known_in_any_case() -> None:
     assert choose_bucket(repository="rocm/THEROCK", release_type="ci").external_repo == ""
-
-
-def test_reasons_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="therock_outputs.layout.buckets"):
-        choice = choose_bucket(repository=OURS, release_type="ci", is_fork_pr=True)
-    assert tuple(caplog.messages) == choice.reasons

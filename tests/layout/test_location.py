@@ -104,6 +104,13 @@ def test_uri_and_url_differ_in_encoding() -> None:
     )
 
 
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "https://s3.example.org/store/"])
+def test_url_at_another_server_has_the_bucket_in_its_path(endpoint: str) -> None:
+    location = StorageLocation(BUCKET, "1-linux/v+1 é.tar.gz")
+    expected = f"{endpoint.rstrip('/')}/{BUCKET}/1-linux/v%2B1%20%C3%A9.tar.gz"
+    assert location.url_at(endpoint) == expected
+
+
 @pytest.mark.parametrize("key", ["a+b", "ä/ö", "x?y#z", "%2B", "gfx942:xnack+", "a b", "~.-_'()*"])
 def test_url_decodes_to_the_key(key: str) -> None:
     parts = urlsplit(StorageLocation(BUCKET, key).https_url)

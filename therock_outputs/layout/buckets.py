@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +16,6 @@ from therock_outputs.layout.names import (
 )
 
 __all__ = ["CI_CUTOVER", "BucketChoice", "choose_bucket", "role_arn"]
-
-_log = logging.getLogger(__name__)
 
 CI_CUTOVER = datetime(2025, 11, 11, 16, 18, 48, tzinfo=UTC)
 """Runs of release type ci last updated until then stayed in the buckets of that time."""
@@ -112,8 +109,6 @@ def choose_bucket(
         reasons.append(f"{name} is shared, so the run lies under {external_repo}")
     role, reason = _write_role(name, is_fork_pr)
     reasons.append(reason)
-    for sentence in reasons:
-        _log.info("%s", sentence)
     return BucketChoice(name, external_repo, role, tuple(reasons))
 
 

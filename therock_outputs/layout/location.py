@@ -78,6 +78,10 @@ class StorageLocation:
         """
         return f"https://{self.bucket}.s3.amazonaws.com/{quote(self.key, safe='/')}"
 
+    def url_at(self, endpoint: str) -> str:
+        """The URL at another S3 server, where the bucket is the first part of the path."""
+        return f"{endpoint.rstrip('/')}/{self.bucket}/{quote(self.key, safe='/')}"
+
     def as_prefix(self) -> StorageLocation:
         """This place with a trailing slash, so that listing it cannot match a longer name."""
         if self.is_prefix:
