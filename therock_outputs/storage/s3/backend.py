@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from therock_outputs.errors import ConflictError, NotFoundError
 from therock_outputs.layout import StorageLocation
@@ -21,12 +20,13 @@ from therock_outputs.storage.base import (
     Transfers,
     Upload,
 )
-from therock_outputs.storage.files import key_order
 from therock_outputs.storage.parallel import Stop, run_parallel
-from therock_outputs.storage.s3.client import ConditionFailed, S3Client, S3Settings
+from therock_outputs.storage.s3.client import ConditionFailed, S3Client
 from therock_outputs.storage.s3.copy import Copier
 from therock_outputs.storage.s3.download import download_all
+from therock_outputs.storage.s3.listing import list_objects
 from therock_outputs.storage.s3.multipart import headers_of
+from therock_outputs.storage.s3.settings import S3Settings
 from therock_outputs.storage.s3.stream import ObjectStream
 from therock_outputs.storage.s3.upload import Uploader
 
@@ -46,23 +46,10 @@ class S3Storage(Storage):
     def __init__(self, settings: S3Settings | None = None) -> None:
         self.settings = settings or S3Settings()
         self._client = S3Client(self.settings)
-        self._updating = threading.Lock()
 
     def list(self, prefix: StorageLocation) -> Iterator[ObjectInfo]:
         """Objects whose key starts with ``prefix.key``, by key."""
-        more: dict[str, Any] = {}
-        found: dict[str, ObjectInfo] = {}
-        while True:
-            answer = self._client.call("list_objects_v2", prefix, Prefix=prefix.key, **more)
-            for entry in answer.get("Contents", []):
-                # A key with a slash at its end is a console's idea of a directory.
-                if not entry["Key"].endswith("/"):
-                    found[entry["Key"]] = _listed(prefix.bucket, entry)
-            if not answer.get("IsTruncated"):
-                break
-            more = {"ContinuationToken": answer["NextContinuationToken"]}
-        for key in sorted(found, key=key_order):
-            yield found[key]
+        return list_objects(self._client, prefix)
 
     def stat(self, location: StorageLocation) -> ObjectInfo | None:
         """The object, or None when there is none."""
@@ -127,8 +114,7 @@ class S3Storage(Storage):
         A server that ignores conditions is asked what it holds after each write until that is
         what was written, so ``change`` may see bytes that hold its change already.
         """
-        # Threads of this process take turns: no server has to tell them apart.
-        with self._updating:
+        with self._client.turn(location):
             stop = Stop()
             for attempt in range(1, _UPDATE_ATTEMPTS + 1):
                 old, etag = self._read_version(location)
@@ -180,10 +166,3 @@ class S3Storage(Storage):
             self._client.call("delete_object", location, Key=location.key)
         except NotFoundError:
             return
-
-
-def _listed(bucket: str, entry: dict[str, Any]) -> ObjectInfo:
-    """An object by its entry in a listing."""
-    etag = entry.get("ETag", "").strip('"') or None
-    modified = entry["LastModified"].timestamp() if "LastModified" in entry else None
-    return ObjectInfo(StorageLocation(bucket, entry["Key"]), entry["Size"], etag, modified)

@@ -9,7 +9,7 @@ from therock_outputs.errors import ConflictError
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage.parallel import Stop
 from therock_outputs.storage.s3.client import S3Client, S3Object
-from therock_outputs.storage.s3.get import through_boto3
+from therock_outputs.storage.s3.failures import Truncated
 
 __all__ = ["conflict", "difference", "stored_sha256"]
 
@@ -28,10 +28,15 @@ def stored_sha256(client: S3Client, stored: S3Object, stop: Stop) -> str:
     def attempt() -> str:
         digest = hashlib.sha256()
         buffer = memoryview(bytearray(_BLOCK))
-        with through_boto3(client, location, {}) as body:
-            while count := body.read_into(buffer):
+        with client.boto.get(location, {}) as body:
+            left = body.size
+            while left:
                 stop.check()
+                count = body.read_into(buffer[: min(left, _BLOCK)])
+                if not count:
+                    raise Truncated(f"the answer ended {left} bytes early")
                 digest.update(buffer[:count])
+                left -= count
         return digest.hexdigest()
 
     return client.retried(attempt, "get_object", location, stop)

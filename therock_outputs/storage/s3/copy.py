@@ -16,7 +16,7 @@ from therock_outputs.storage.base import IfExists, Outcome, Progress, Transfer
 from therock_outputs.storage.parallel import Stop
 from therock_outputs.storage.s3.client import ConditionFailed, S3Client, S3Object
 from therock_outputs.storage.s3.compare import conflict, stored_sha256
-from therock_outputs.storage.s3.get import through_boto3
+from therock_outputs.storage.s3.failures import Truncated
 from therock_outputs.storage.s3.multipart import (
     MultipartUpload,
     Part,
@@ -26,7 +26,6 @@ from therock_outputs.storage.s3.multipart import (
     parts_of,
     sending,
 )
-from therock_outputs.storage.s3.retry import TruncatedError
 
 __all__ = ["Copier"]
 
@@ -120,7 +119,7 @@ class Copier:
 
     def _copy_whole(self, source: S3Object, target: StorageLocation, stop: Stop) -> None:
         condition = condition_of(self._if_exists)
-        if not self._client.supports("CopyObject", "IfNoneMatch"):
+        if not self._client.boto.supports("CopyObject", "IfNoneMatch"):
             condition = {}  # a boto3 from before S3 learned it
         self._client.call(
             "copy_object", target, stop, Key=target.key, **_copy_source(source), **condition
@@ -181,14 +180,14 @@ class Copier:
         headers = {"Range": f"bytes={start}-{end - 1}", "If-Match": f'"{source.info.etag}"'}
         data = bytearray(end - start)
         filled = 0
-        with through_boto3(self._client, source.info.location, headers) as body:
+        with self._client.boto.get(source.info.location, headers) as body:
             if body.start != start or body.etag != source.info.etag:
                 raise http.client.HTTPException("another range or version than asked for")
             while filled < len(data):
                 stop.check()
                 count = body.read_into(memoryview(data)[filled:])
                 if not count:
-                    raise TruncatedError(f"the answer ended {len(data) - filled} bytes early")
+                    raise Truncated(f"the answer ended {len(data) - filled} bytes early")
                 filled += count
         return bytes(data)
 

@@ -13,8 +13,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from botocore.exceptions import ClientError
-
 from therock_outputs.errors import IntegrityError, StorageError
 from therock_outputs.storage.base import Download, Outcome, Progress, Transfer
 from therock_outputs.storage.files import sha256_of_file
@@ -22,9 +20,15 @@ from therock_outputs.storage.local_io import os_errors
 from therock_outputs.storage.parallel import Stop, run_parallel
 from therock_outputs.storage.s3.client import S3Client
 from therock_outputs.storage.s3.errors import explain
+from therock_outputs.storage.s3.failures import (
+    REQUEST_ERRORS,
+    ObjectChanged,
+    Refusal,
+    Truncated,
+    can_pass,
+)
 from therock_outputs.storage.s3.fetch import Fetch, Range
-from therock_outputs.storage.s3.get import Body, ObjectChangedError, RangeReader
-from therock_outputs.storage.s3.retry import REQUEST_ERRORS, TruncatedError, can_pass, http_status
+from therock_outputs.storage.s3.get import Body, RangeReader
 
 __all__ = ["download_all"]
 
@@ -171,7 +175,7 @@ class _Batch:
         first = fetch.first_range()
         try:
             self._transfer(fetch, first, buffer, stop, hashing=first[0] == fetch.hashed)
-        except ObjectChangedError:
+        except ObjectChanged:
             fetch.start_over()
             self._transfer(fetch, fetch.first_range(), buffer, stop, hashing=True)
 
@@ -186,7 +190,7 @@ class _Batch:
     ) -> None:
         """Fetch one range, going on from where it stopped after each failure that can pass.
 
-        ObjectChangedError means that what an earlier process left is of no use.
+        ObjectChanged means that what an earlier process left is of no use.
         """
         stream = _Stream(fetch, wanted, buffer, stop, hashing=hashing, progress=self._progress)
         retry = self._client.settings.retry
@@ -200,7 +204,7 @@ class _Batch:
                         stream.receive(body)
                     with self._changed:
                         self._changed.notify_all()
-                except (ObjectChangedError, *REQUEST_ERRORS) as error:
+                except (ObjectChanged, *REQUEST_ERRORS) as error:
                     if _is_range_refusal(error) and not fetch.confirmed:
                         stream.end = None  # an empty object has no range at all
                         continue
@@ -263,7 +267,7 @@ class _Stream:
         return self.end is not None and self.position >= self.end and self._fetch.confirmed
 
     def receive(self, body: Body) -> None:
-        """Write what an answer brings; TruncatedError when it ends too early."""
+        """Write what an answer brings; Truncated when it ends too early."""
         fetch = self._fetch
         end = body.size if self.end is None else min(self.end, body.size)
         fetch.learn(body, (self.start, end))
@@ -271,13 +275,13 @@ class _Stream:
         # A server that knows no ranges sends the object from its first byte.
         skip = self.position - body.start
         if skip < 0:
-            raise TruncatedError(f"the answer begins {-skip} bytes late")
+            raise Truncated(f"the answer begins {-skip} bytes late")
         while self.position < end:
             self._stop.check()
             view = self._buffer[: min(len(self._buffer), end - self.position + skip)]
             count = body.read_into(view)
             if not count:
-                raise TruncatedError(f"the answer ended {end - self.position} bytes early")
+                raise Truncated(f"the answer ended {end - self.position} bytes early")
             fresh = view[min(skip, count) : count]
             skip -= min(skip, count)
             self._write(fresh)
@@ -299,20 +303,20 @@ class _Stream:
 
 
 def _is_range_refusal(error: BaseException) -> bool:
-    return isinstance(error, ClientError) and http_status(error) == 416
+    return isinstance(error, Refusal) and error.is_range
 
 
 def _is_change(error: BaseException) -> bool:
     """Whether the object is not the one that was asked for: our check's word or the server's."""
-    if isinstance(error, ClientError):
-        return http_status(error) == 412
-    return isinstance(error, ObjectChangedError)
+    if isinstance(error, Refusal):
+        return error.is_condition
+    return isinstance(error, ObjectChanged)
 
 
 def _changed(fetch: Fetch) -> Exception:
     """What follows from a change: another start, where the old bytes are an earlier process's."""
     if fetch.resumed and not fetch.confirmed:
-        return ObjectChangedError()
+        return ObjectChanged()
     return IntegrityError(
         f"{fetch.item.source.s3_uri} changed while it was fetched; fetch it again"
     )

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
-
-from botocore.exceptions import (
-    ClientError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    SSLError,
-)
 
 from therock_outputs.errors import NotFoundError, OutputsError, StorageError
 from therock_outputs.layout import StorageLocation
-from therock_outputs.storage.s3.retry import can_pass, error_code, http_status
+from therock_outputs.storage.s3.failures import FailedRequest, Failure, Refusal, can_pass
+from therock_outputs.storage.s3.settings import Caller
 
-__all__ = ["Caller", "explain"]
+__all__ = ["explain"]
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _WRONG_REGION = frozenset(
@@ -42,67 +34,59 @@ _BAD_CREDENTIALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, as far as the answer depends on it."""
-
-    endpoint: str
-    """The server's URL."""
-    region: str
-    signed: bool
-    """Whether requests carry a signature: whether credentials were found."""
-
-
 def explain(
     error: Exception, operation: str, location: StorageLocation, caller: Caller
 ) -> OutputsError:
     """One line for the user about a request that failed for good."""
     what = f"{location.s3_uri} ({operation} at {caller.endpoint})"
-    if isinstance(error, ClientError):
-        return _explain_answer(error, what, location, caller)
-    if isinstance(error, (EndpointConnectionError, ConnectionRefusedError, socket.gaierror)):
-        return StorageError(f"{what}: no connection; check the network and AWS_ENDPOINT_URL_S3")
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+    if isinstance(error, Refusal):
+        return _explain_refusal(error, what, location, caller)
+    failure = error.failure if isinstance(error, FailedRequest) else None
+    refused = isinstance(error, (ConnectionRefusedError, socket.gaierror))
+    if failure is Failure.CONNECTION or refused:
+        return StorageError(
+            f"{what}: no connection ({error}); check the network and AWS_ENDPOINT_URL_S3"
+        )
+    if failure is Failure.CREDENTIALS:
         return StorageError(
             f"{what}: {error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together"
         )
-    if isinstance(error, (SSLError, ssl.SSLError)) and not can_pass(error):
+    if failure is Failure.CERTIFICATE or isinstance(error, ssl.SSLCertVerificationError):
         return StorageError(
             f"{what}: the server's certificate is refused ({error}); set AWS_CA_BUNDLE to the "
             "certificates to trust"
         )
-    advice = "try again later" if can_pass(error) else "check the arguments"
+    advice = "try again later" if can_pass(error) else "check the settings of this machine"
     return StorageError(f"{what}: {type(error).__name__}: {error}; {advice}")
 
 
-def _explain_answer(
-    error: ClientError, what: str, location: StorageLocation, caller: Caller
+def _explain_refusal(
+    error: Refusal, what: str, location: StorageLocation, caller: Caller
 ) -> OutputsError:
     """The same for a request that was answered."""
-    code, status = error_code(error), http_status(error)
-    if code == "NoSuchBucket":
+    if error.code == "NoSuchBucket":
         return StorageError(
             f"{what}: there is no bucket {location.bucket}; check --bucket and AWS_ENDPOINT_URL_S3"
         )
-    if code in _MISSING or status == 404:
+    if error.code in _MISSING or error.status == 404:
         return NotFoundError(f"{what}: not there; check the run, the key and the bucket")
-    region = _bucket_region(error)
-    if status in {301, 307} or (code in _WRONG_REGION and region not in {"", caller.region}):
+    elsewhere = error.region not in {"", caller.region}
+    if error.status in {301, 307} or (error.code in _WRONG_REGION and elsewhere):
         return StorageError(
-            f"{what}: bucket {location.bucket} is in region {region or 'another region'}, and "
-            f"{caller.region} was asked; set AWS_DEFAULT_REGION={region or 'to its region'}"
+            f"{what}: bucket {location.bucket} is in {error.region or 'another region'}, and "
+            f"{caller.region} was asked; set AWS_DEFAULT_REGION={error.region or 'to its region'}"
         )
-    if code in _BAD_CREDENTIALS:
-        return StorageError(f"{what}: credentials refused: {_BAD_CREDENTIALS[code]}")
-    if status in {401, 403} or (code == "UnsupportedAlgorithm" and not caller.signed):
+    if error.code in _BAD_CREDENTIALS:
+        return StorageError(f"{what}: credentials refused: {_BAD_CREDENTIALS[error.code]}")
+    unsigned_refused = error.code == "UnsupportedAlgorithm" and not caller.signed  # rclone's way
+    if error.status in {401, 403} or unsigned_refused:
         return StorageError(f"{what}: {_explain_denial(location, caller)}")
-    message = error.response.get("Error", {}).get("Message", "")
     advice = (
         "the server is overloaded or failing; try again later"
         if can_pass(error)
         else "check that the server supports this"
     )
-    return StorageError(f"{what}: {code} {message} (HTTP {status}); {advice}")
+    return StorageError(f"{what}: {error}; {advice}")
 
 
 def _explain_denial(location: StorageLocation, caller: Caller) -> str:
@@ -118,9 +102,3 @@ def _explain_denial(location: StorageLocation, caller: Caller) -> str:
         f"{location.bucket} (-v names it), or unset AWS_ACCESS_KEY_ID and AWS_PROFILE for a "
         "public read"
     )
-
-
-def _bucket_region(error: ClientError) -> str:
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    named = error.response.get("Error", {}).get("Region", "")
-    return str(headers.get("x-amz-bucket-region", named))

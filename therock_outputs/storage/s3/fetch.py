@@ -12,7 +12,8 @@ from typing import TypeAlias
 from therock_outputs.errors import IntegrityError, StorageError
 from therock_outputs.storage.base import Download
 from therock_outputs.storage.parallel import Stop
-from therock_outputs.storage.s3.get import Body, ObjectChangedError
+from therock_outputs.storage.s3.failures import ObjectChanged
+from therock_outputs.storage.s3.get import Body
 from therock_outputs.storage.s3.partial import PartialFile
 
 __all__ = ["Fetch", "Range"]
@@ -56,16 +57,16 @@ class Fetch:
     def learn(self, body: Body, begun: Range) -> None:
         """Take size and version from the first answer; check those of all others.
 
-        ``begun`` is the range that this answer is for. ObjectChangedError when the object is
+        ``begun`` is the range that this answer is for. ObjectChanged when the object is
         not the one that the rest of the file is from.
         """
         with self.lock:
             if self.confirmed:
                 if body.size != self.size or body.etag != self.etag:
-                    raise ObjectChangedError
+                    raise ObjectChanged
                 return
             if self.resumed and (body.size, body.etag) != (self.partial.size, self.partial.etag):
-                raise ObjectChangedError
+                raise ObjectChanged
             if self.item.size not in {None, body.size}:
                 raise IntegrityError(
                     f"{self.item.source.s3_uri} has {body.size} bytes but {self.item.size} were "

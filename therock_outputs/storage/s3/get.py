@@ -1,8 +1,8 @@
-"""Reading an object's bytes: requests signed by boto3, bodies received into reused memory.
+"""Reading an object's bytes into memory that is used again and again.
 
-boto3's own body copies every byte several times on its way; over a fast network or a
-loopback that, not the network, limits a transfer. So boto3 makes the signed URL and http.client
-fetches it. Whatever is out of the ordinary (a proxy, a redirect) goes through boto3.
+boto3's own body copies every byte several times on its way; over a fast network or a loopback
+that, not the network, limits a transfer. So http.client fetches what boto3 (or direct.py)
+signed. Whatever is out of the ordinary, a proxy or a redirect, goes through boto3.
 """
 
 from __future__ import annotations
@@ -11,27 +11,34 @@ import http.client
 import re
 import ssl
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import SplitResult, urlsplit
-
-from botocore.exceptions import ClientError
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from therock_outputs.layout import StorageLocation
-from therock_outputs.storage.s3.client import S3Client
+from therock_outputs.storage.s3.failures import ObjectChanged, Refusal
 
-__all__ = ["Body", "ObjectChangedError", "RangeReader", "through_boto3"]
+if TYPE_CHECKING:
+    from therock_outputs.storage.s3.client import S3Client
+    from therock_outputs.storage.s3.direct import Target
+
+__all__ = ["Body", "Elsewhere", "RangeReader", "answer_of", "body_from_headers", "connect"]
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _ERROR_FIELD = re.compile(r"<(Code|Message|Region)>([^<]*)</")
 _ERROR_LIMIT = 64 << 10
+_GOOD = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 
 
-class ObjectChangedError(Exception):
-    """The object is not the one whose first bytes were read."""
+# Answers to a signature for the wrong region.
+_OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
+_REDIRECTS = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT})
+
+
+class Elsewhere(Exception):  # noqa: N818 - not an error yet
+    """The server wants this asked of another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,6 @@ class Body:
 
     size: int
     """Of the whole object, in bytes."""
-    length: int
-    """Of this body, in bytes."""
     start: int
     """Where in the object this body begins: 0 when the server ignored the range."""
     etag: str
@@ -73,10 +78,9 @@ class RangeReader:
     ) -> Iterator[Body]:
         """The bytes from ``start`` to before ``end`` (None: to the last one).
 
-        Raises ClientError and the errors of connections, all still to be judged by
-        ``can_pass``; ObjectChangedError when the object's ETag is no longer ``etag``. The body
-        may hold more than was asked for where a server knows no ranges, and end early where a
-        connection breaks.
+        Raises REQUEST_ERRORS, still to be judged by ``can_pass``, and ObjectChanged when the
+        object's ETag is no longer ``etag``. The body may hold more than was asked for where a
+        server knows no ranges, and end early where a connection breaks.
         """
         whole = start == 0 and end is None
         headers = {} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
@@ -85,134 +89,97 @@ class RangeReader:
         with self._request(location, headers) as body:
             # rclone ignores If-Match.
             if etag and body.etag != etag:
-                raise ObjectChangedError
+                raise ObjectChanged
             yield body
 
     @contextmanager
     def _request(self, location: StorageLocation, headers: dict[str, str]) -> Iterator[Body]:
-        url = urlsplit(
-            self._client.raw.generate_presigned_url(
-                "get_object", Params={"Bucket": location.bucket, "Key": location.key}
-            )
-        )
-        if _proxied(url):
-            with through_boto3(self._client, location, headers) as body:
+        target = self._client.target(location)
+        if target is None:
+            with self._client.boto.get(location, headers) as body:
                 yield body
             return
-        connection = self._connection(url)
-        complete = False
-        try:
-            target = f"{url.path}?{url.query}" if url.query else url.path
-            connection.request("GET", target, headers=headers)
-            response = connection.getresponse()
-            if response.status in {301, 307}:
+        connection = self._connection(target)
+        with ExitStack() as stack:
+            try:
+                response = stack.enter_context(answer_of(connection, target, headers))
+            except Elsewhere:
                 # boto3 knows how to find the bucket's region, and remembers it.
-                with through_boto3(self._client, location, headers) as body:
-                    yield body
-                return
-            if response.status not in {200, 206}:
-                raise _as_client_error(response)
-            yield _body(response)
-            complete = response.isclosed()
-        finally:
-            if not complete:
-                connection.close()  # http.client opens it again for the next request
-
-    def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
-        """This thread's connection to a server."""
-        mine: dict[str, http.client.HTTPConnection] = self._local.__dict__
-        key = f"{url.scheme}://{url.netloc}"
-        if key not in mine:
-            settings = self._client.settings
-            host = url.hostname or ""
-            if url.scheme == "https":
-                context = ssl.create_default_context(cafile=self._client.ca_bundle)
-                connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    host, url.port, timeout=settings.read_timeout, context=context
-                )
+                yield stack.enter_context(self._client.boto.get(location, headers))
             else:
-                connection = http.client.HTTPConnection(
-                    host, url.port, timeout=settings.read_timeout
-                )
+                yield body_from_headers(response.headers.get, response.length, response.readinto)
+
+    def _connection(self, target: Target) -> http.client.HTTPConnection:
+        """This thread's connection to a server."""
+        mine: dict[tuple[str, str, int | None], http.client.HTTPConnection]
+        mine = self._local.__dict__.setdefault("connections", {})
+        key = (target.scheme, target.host, target.port)
+        if key not in mine:
+            mine[key] = connect(self._client, target)
             with self._lock:
-                self._connections.append(connection)
-            mine[key] = connection
+                self._connections.append(mine[key])
         return mine[key]
 
 
-@contextmanager
-def through_boto3(
-    client: S3Client, location: StorageLocation, headers: dict[str, str]
-) -> Iterator[Body]:
-    """The same answer by boto3's own means; its connections outlive the request."""
-    parameters: dict[str, Any] = {name.replace("-", ""): value for name, value in headers.items()}
-    answer = client.raw.get_object(Bucket=location.bucket, Key=location.key, **parameters)
-    stream = answer["Body"]
-
-    def read_into(view: memoryview) -> int:
-        data = stream.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-    try:
-        yield _describe(
-            answer.get("ContentRange"),
-            answer["ContentLength"],
-            answer.get("ETag"),
-            metadata.get("sha256"),
-            read_into,
+def connect(client: S3Client, target: Target) -> http.client.HTTPConnection:
+    """A connection to a server, which opens with the first request."""
+    timeout = client.settings.read_timeout
+    if target.scheme == "https":
+        context = ssl.create_default_context(cafile=client.ca_bundle)
+        return http.client.HTTPSConnection(
+            target.host, target.port, timeout=timeout, context=context
         )
+    return http.client.HTTPConnection(target.host, target.port, timeout=timeout)
+
+
+@contextmanager
+def answer_of(
+    connection: http.client.HTTPConnection, target: Target, headers: dict[str, str]
+) -> Iterator[http.client.HTTPResponse]:
+    """A good answer to a GET; Refusal, or Elsewhere, when it is not good.
+
+    Afterwards the connection can be used again: it stays open when the answer was read to its
+    end, and opens again with the next request when not.
+    """
+    complete = False
+    try:
+        connection.request("GET", target.path, headers={**target.headers, **headers})
+        with connection.getresponse() as response:
+            if response.status not in _GOOD:
+                raise _refusal_of(response)
+            yield response
+            complete = response.isclosed()
     finally:
-        stream.close()
+        if not complete:
+            connection.close()
 
 
-def _proxied(url: SplitResult) -> bool:
-    """Whether the environment sends requests to this server through a proxy."""
-    proxies = urllib.request.getproxies()
-    if url.scheme not in proxies:
-        return False
-    return not urllib.request.proxy_bypass(url.hostname or "")
-
-
-def _body(response: http.client.HTTPResponse) -> Body:
-    """A good answer of http.client's."""
-    if response.length is None:
-        # Without a length a body that was cut short could not be told from a whole one.
-        raise http.client.HTTPException("the answer has no Content-Length")
-    return _describe(
-        response.headers.get("Content-Range"),
-        response.length,
-        response.headers.get("ETag"),
-        response.headers.get("x-amz-meta-sha256"),
-        response.readinto,
-    )
-
-
-def _describe(
-    content_range: str | None,
-    length: int,
-    etag: str | None,
-    sha256: str | None,
+def body_from_headers(
+    header: Callable[[str], str | None],
+    length: int | None,
     read_into: Callable[[memoryview], int],
 ) -> Body:
     """A body by its headers. RFC 9110, 14.4: ``Content-Range: bytes first-last/size``."""
+    if length is None:
+        # Without a length a body that was cut short could not be told from a whole one.
+        raise http.client.HTTPException("the answer has no Content-Length")
     start, size = 0, length
+    content_range = header("content-range")
     if content_range is not None:
         match = _CONTENT_RANGE.fullmatch(content_range.strip())
         if match is None:
             raise http.client.HTTPException(f"Content-Range {content_range!r} makes no sense")
         start, size = int(match[1]), int(match[2])
-    return Body(size, length, start, (etag or "").strip('"'), sha256, read_into)
+    etag = (header("etag") or "").strip('"')
+    return Body(size, start, etag, header("x-amz-meta-sha256"), read_into)
 
 
-def _as_client_error(response: http.client.HTTPResponse) -> ClientError:
-    """A refusal in the form that boto3 gives it."""
+def _refusal_of(response: http.client.HTTPResponse) -> Refusal | Elsewhere:
+    """What an answer other than a good one says."""
     text = response.read(_ERROR_LIMIT).decode("utf-8", "replace")
-    error: dict[str, Any] = {"Code": str(response.status), "Message": response.reason}
-    error.update(_ERROR_FIELD.findall(text))
-    metadata = {
-        "HTTPStatusCode": response.status,
-        "HTTPHeaders": {name.lower(): value for name, value in response.getheaders()},
-    }
-    return ClientError({"Error": error, "ResponseMetadata": metadata}, "GetObject")
+    fields = dict(_ERROR_FIELD.findall(text))
+    region = response.headers.get("x-amz-bucket-region") or fields.get("Region", "")
+    code = fields.get("Code", str(response.status))
+    if response.status in _REDIRECTS or code in _OTHER_REGION:
+        return Elsewhere()
+    return Refusal(response.status, code, fields.get("Message", response.reason), region)

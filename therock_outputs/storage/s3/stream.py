@@ -7,15 +7,13 @@ import logging
 from contextlib import ExitStack
 from http.client import HTTPException
 
-from botocore.exceptions import ClientError
-
 from therock_outputs.errors import IntegrityError
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage.parallel import Stop
 from therock_outputs.storage.s3.client import S3Client
 from therock_outputs.storage.s3.errors import explain
-from therock_outputs.storage.s3.get import Body, through_boto3
-from therock_outputs.storage.s3.retry import REQUEST_ERRORS, TruncatedError, can_pass, http_status
+from therock_outputs.storage.s3.failures import REQUEST_ERRORS, Refusal, Truncated, can_pass
+from therock_outputs.storage.s3.get import Body
 
 __all__ = ["ObjectStream"]
 
@@ -45,7 +43,7 @@ class ObjectStream(io.RawIOBase):
             try:
                 self._connect()
             except REQUEST_ERRORS as error:
-                if isinstance(error, ClientError) and http_status(error) == 416:
+                if isinstance(error, Refusal) and error.is_range:
                     self._end = start  # the object ends before the range begins
                     break
                 self._recover(error)
@@ -63,7 +61,7 @@ class ObjectStream(io.RawIOBase):
                     left = (self._end or body.size) - self._position
                     count = body.read_into(view[:left])
                     if not count and len(view):
-                        raise TruncatedError(f"the answer ended {left} bytes early")
+                        raise Truncated(f"the answer ended {left} bytes early")
                 except REQUEST_ERRORS as error:
                     self._recover(error)
                     continue
@@ -85,7 +83,7 @@ class ObjectStream(io.RawIOBase):
             headers["Range"] = f"bytes={self._position}-{last}"
         if self.etag:
             headers["If-Match"] = f'"{self.etag}"'
-        answer = through_boto3(self._client, self._location, headers)
+        answer = self._client.boto.get(self._location, headers)
         body = self._resources.enter_context(answer)
         if body.start != self._position:
             raise HTTPException("the server sent another range than it was asked for")
@@ -101,7 +99,7 @@ class ObjectStream(io.RawIOBase):
         self._resources.close()
         self._body = None
         self._failures += 1
-        if isinstance(error, ClientError) and http_status(error) == 412:
+        if isinstance(error, Refusal) and error.is_condition:
             raise self._changed() from error
         retry = self._client.settings.retry
         if not can_pass(error) or self._failures >= retry.attempts:

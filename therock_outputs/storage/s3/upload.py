@@ -57,6 +57,11 @@ class Uploader:
     def upload(self, item: Upload, stop: Stop) -> Transfer:
         """Put one file unless the same bytes are there already."""
         source = self._examine(item)
+        with self._client.turn(item.target):
+            return self._create(source, stop)
+
+    def _create(self, source: _Source, stop: Stop) -> Transfer:
+        item = source.item
         stored = self._client.head(item.target, stop)
         if stored is not None:
             present = difference(self._client, stored, source.size, source.digest, stop)
