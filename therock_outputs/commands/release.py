@@ -32,7 +32,7 @@ class ChainOptions:
 
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
-    start: str | None = None
+    from_: str | None = None
     tarball_format: str = TarballFormat.GZ.value
     compression_level: int | None = None
     include_test_tarballs: bool = False
@@ -66,7 +66,7 @@ def run_upload(settings: Settings, options: ChainOptions, console: Console) -> R
 
 def run_chain(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
     """Run the chosen steps and tell what came of them."""
-    steps = choose_steps(STEPS, only=options.only, skip=options.skip, start=options.start)
+    steps = choose_steps(STEPS, only=options.only, skip=options.skip, start=options.from_)
     if settings.run_id == SAMPLE_RUN_ID:
         settings = _with_sample(settings, console)
     places = places_of(
