@@ -23,6 +23,7 @@ from therock_outputs.artifacts.topology import Topology
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError
 from therock_outputs.storage import Download, LocalStorage, Outcome, Storage
 from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.storage.local_io import os_errors
 
 __all__ = [
     "FetchPlan",
@@ -115,21 +116,23 @@ class Fetcher:
         digests = self.digests(plan.archives)
         if output_dir is None:
             return self._in_place(plan.archives, digests)
+        with os_errors(f"{output_dir} cannot be filled"):
+            return self._download(plan.archives, digests, output_dir)
+
+    def _download(
+        self, archives: Sequence[RunArchive], digests: Sequence[str | None], output_dir: Path
+    ) -> tuple[FetchedArchive, ...]:
         output_dir.mkdir(parents=True, exist_ok=True)
-        targets = [output_dir / archive.filename for archive in plan.archives]
-        cached = self._from_cache(plan.archives, digests, targets)
+        targets = [output_dir / archive.filename for archive in archives]
+        cached = self._from_cache(archives, digests, targets)
         downloads = [
             Download(archive.location, target, digest, archive.size)
-            for archive, digest, target, hit in zip(
-                plan.archives, digests, targets, cached, strict=True
-            )
+            for archive, digest, target, hit in zip(archives, digests, targets, cached, strict=True)
             if not hit
         ]
         transfers = iter(self.storage.download(downloads, jobs=self.jobs, progress=self.progress))
         fetched = []
-        for archive, digest, target, hit in zip(
-            plan.archives, digests, targets, cached, strict=True
-        ):
+        for archive, digest, target, hit in zip(archives, digests, targets, cached, strict=True):
             outcome = Outcome.SAME if hit else next(transfers).outcome
             self._write_digest(archive.name, digest, output_dir)
             if not hit:
@@ -155,10 +158,10 @@ class Fetcher:
                 f"{archive.location.s3_uri}: has no {archive.name.sha256_filename} beside it, so "
                 "it cannot be verified; have it uploaded again, or use --allow-unverified"
             )
-        data = self.storage.read(archive.digest, _LARGEST_DIGEST_FILE)
         try:
+            data = self.storage.read(archive.digest, _LARGEST_DIGEST_FILE)
             return parse_sha256sum(data.decode("utf-8", "replace"), archive.filename)
-        except IntegrityError as error:
+        except (IntegrityError, NotFoundError) as error:
             return error
 
     def _in_place(
@@ -176,7 +179,8 @@ class Fetcher:
             )
 
     def _verified(self, archive: RunArchive, path: Path, digest: str | None) -> None:
-        actual = sha256_of_file(path)
+        with os_errors(f"{path} cannot be read"):
+            actual = sha256_of_file(path)
         if self.progress:
             self.progress(archive.filename, archive.size)
         if digest is not None and actual != digest:

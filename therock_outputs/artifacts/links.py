@@ -7,6 +7,7 @@ from collections.abc import Mapping
 __all__ = ["LeavesRootError", "follow", "leaves_root"]
 
 _MOST_HOPS = 40  # Linux gives up after as many
+_LONGEST_PATH = 4096  # and at as many bytes
 
 
 class LeavesRootError(ValueError):
@@ -29,14 +30,15 @@ def leaves_root(path: str, target: str) -> bool:
 
 
 def follow(path: str, links: Mapping[str, str]) -> str | None:
-    """Where ``path`` ends when every link on the way is followed; None for a loop.
+    """Where ``path`` ends when every link on the way is followed.
 
+    None where no system would get: in a loop, or by a path that is too long.
     ``links`` maps the path of each link of the tree to its target. The text of a link can stay
     inside while its meaning does not: after ``a/b/c/up -> ../../..`` the harmless looking
     ``a/b/c/up/..`` is outside. LeavesRootError says so.
     """
     pending = path.split("/")[::-1]
-    done: list[str] = []
+    done: list[str] = []  # each whole from the root: joining them anew would be quadratic
     hops = 0
     while pending:
         part = pending.pop()
@@ -47,9 +49,12 @@ def follow(path: str, links: Mapping[str, str]) -> str | None:
                 raise LeavesRootError(path)
             done.pop()
             continue
-        target = links.get("/".join([*done, part]))
+        here = f"{done[-1]}/{part}" if done else part
+        if len(here) > _LONGEST_PATH:
+            return None
+        target = links.get(here)
         if target is None:
-            done.append(part)
+            done.append(here)
             continue
         hops += 1
         if hops > _MOST_HOPS:
@@ -57,4 +62,4 @@ def follow(path: str, links: Mapping[str, str]) -> str | None:
         if target.startswith("/"):
             raise LeavesRootError(path)
         pending.extend(target.split("/")[::-1])
-    return "/".join(done)
+    return done[-1] if done else ""
