@@ -75,10 +75,7 @@ def report_of(release: Release) -> ReleaseReport:
 def tell(report: ReleaseReport, console: Console, environ: Mapping[str, str] = os.environ) -> None:
     """Print the report, and hand it to the steps that follow in CI."""
     if report.tarballs:
-        console.table(
-            ("tarball", "size", "sha256", "where"),
-            [(t.name, format_size(t.size), t.sha256, t.url) for t in report.tarballs],
-        )
+        _tell_products(report.tarballs, console)
         console.say()
         console.say("To install:")
         for command in report.install:
@@ -91,6 +88,17 @@ def tell(report: ReleaseReport, console: Console, environ: Mapping[str, str] = o
         outputs["tarball_urls"] = json.dumps([tarball.url for tarball in report.tarballs])
     append_outputs(environ, outputs)
     append_summary(environ, _summary(report))
+
+
+def _tell_products(products: tuple[Product, ...], console: Console) -> None:
+    """One line each: whole digests and addresses for a log, what fits for a person."""
+    if console.interactive:
+        rows = [(p.name, format_size(p.size), f"{p.sha256[:16]}…") for p in products]
+        console.table(("tarball", "size", "sha256"), rows)
+        console.say(f"in {products[0].url.removesuffix(products[0].name)}")
+        return
+    rows = [(format_size(p.size), p.sha256, p.url) for p in products]
+    console.table(("size", "sha256", "tarball"), rows)
 
 
 def _install_commands(tarballs: tuple[Product, ...]) -> tuple[str, ...]:
