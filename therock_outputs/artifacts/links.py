@@ -8,6 +8,8 @@ __all__ = ["LeavesRootError", "follow", "leaves_root"]
 
 _MOST_HOPS = 40  # Linux gives up after as many
 _LONGEST_PATH = 4096  # and at as many bytes
+_MOST_PARTS = 4096
+"""Parts in the targets of all links on one way; more is an attack on whoever follows them."""
 
 
 class LeavesRootError(ValueError):
@@ -35,11 +37,12 @@ def follow(path: str, links: Mapping[str, str]) -> str | None:
     None where no system would get: in a loop, or by a path that is too long.
     ``links`` maps the path of each link of the tree to its target. The text of a link can stay
     inside while its meaning does not: after ``a/b/c/up -> ../../..`` the harmless looking
-    ``a/b/c/up/..`` is outside. LeavesRootError says so.
+    ``a/b/c/up/..`` is outside. LeavesRootError says so, and also where it would take too long
+    to tell.
     """
     pending = path.split("/")[::-1]
     done: list[str] = []  # each whole from the root: joining them anew would be quadratic
-    hops = 0
+    hops = followed = 0
     while pending:
         part = pending.pop()
         if part in ("", "."):
@@ -61,5 +64,9 @@ def follow(path: str, links: Mapping[str, str]) -> str | None:
             return None
         if target.startswith("/"):
             raise LeavesRootError(path)
-        pending.extend(target.split("/")[::-1])
+        parts = target.split("/")
+        followed += len(parts)
+        if followed > _MOST_PARTS:
+            raise LeavesRootError(path)
+        pending.extend(reversed(parts))
     return done[-1] if done else ""
