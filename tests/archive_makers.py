@@ -194,7 +194,8 @@ def _lay_over(source: Path, target: Path) -> None:
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
         if path.is_dir() and not path.is_symlink():
-            place.mkdir(exist_ok=True)
-            place.chmod(stat.S_IMODE(path.stat().st_mode))
+            if not place.is_dir():
+                place.mkdir(mode=0o700)
+                place.chmod(stat.S_IMODE(path.stat().st_mode))
         elif not os.path.lexists(place):
             path.rename(place)
