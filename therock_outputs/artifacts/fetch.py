@@ -23,6 +23,7 @@ from therock_outputs.artifacts.topology import Topology
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError
 from therock_outputs.storage import Download, LocalStorage, Outcome, Storage
 from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.storage.hidden import sweep_abandoned, temporary_file
 from therock_outputs.storage.local_io import os_errors
 
 __all__ = [
@@ -238,16 +239,20 @@ class Fetcher:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; a copy where the file system has no hard links."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
+    """Give a file a second name; a copy where the file system has no hard links.
+
+    A link appears in one step, so that nothing half-made is left by whoever is killed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if target.samefile(source):
+            return
+        target.unlink()
     try:
-        partial.hardlink_to(source)
+        target.hardlink_to(source)
+    except FileExistsError:
+        return  # another process has put the same content there meanwhile
     except OSError:
-        shutil.copyfile(source, partial)
-    try:
-        partial.replace(target)
-    finally:
-        # Renaming one name of a file to another of the same file does nothing at all.
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
+        sweep_abandoned(target.parent)
+        with temporary_file(target.parent) as (_, partial):
+            shutil.copyfile(source, partial)
+            partial.replace(target)
