@@ -87,14 +87,15 @@ class RangeReader:
         headers = {} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         if etag:
             headers["If-Match"] = f'"{etag}"'
-        with self._request(location, headers) as body:
+        with self.get(location, headers) as body:
             # rclone ignores If-Match.
             if etag and body.etag != etag:
                 raise ObjectChanged
             yield body
 
     @contextmanager
-    def _request(self, location: StorageLocation, headers: dict[str, str]) -> Iterator[Body]:
+    def get(self, location: StorageLocation, headers: dict[str, str]) -> Iterator[Body]:
+        """The answer to a GET with these headers besides the signature."""
         target = self._client.target(location)
         if target is None:
             with self._client.boto.get(location, headers) as body:
