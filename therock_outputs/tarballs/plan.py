@@ -93,7 +93,9 @@ def plan_tarballs(
 def _families(archives: Sequence[ArchiveName], options: TarballOptions) -> tuple[str, ...]:
     """The families asked for, else those that the archives name, sorted; each once."""
     if options.families:
-        return tuple(dict.fromkeys(options.families))
+        # A target is matched without its feature suffixes, so its tarball is not called by them:
+        # GNU tar takes a file name with a colon for one on another machine.
+        return tuple(dict.fromkeys(map(base_target, options.families)))
     found = {a.artifact.base_target for a in archives if not a.artifact.is_generic}
     if not found:
         raise NotFoundError(
@@ -107,16 +109,16 @@ def _targets(
     family: str, families: GpuFamilies, archives: Sequence[ArchiveName]
 ) -> tuple[str, ...]:
     """The family's targets; NotFoundError when the run has nothing for it or any of them."""
-    named = {archive.artifact.base_target for archive in archives}
+    named = {a.artifact.base_target for a in archives if not a.artifact.is_generic}
     if families.is_known(family):
-        targets = families.targets_of(base_target(family))
+        targets = families.targets_of(family)
     elif family in named:
         targets = ()
     else:
         families.targets_of(family)  # raises, with near matches
         raise AssertionError
     if not {family, *targets} & named:
-        have = ", ".join(sorted(named - {"generic"})) or "generic archives only"
+        have = ", ".join(sorted(named)) or "generic archives only"
         raise NotFoundError(f"family {family!r} has no archives in this run, which has: {have}")
     return targets
 
