@@ -114,6 +114,8 @@ def prepare_tarballs(
     with ThreadPoolExecutor(jobs, "verify") as pool:
         digests = list(pool.map(_verified_digest, chosen))
     store = SegmentStore(segments_dir, plan.options.encoding)
+    with os_errors(f"{segments_dir} cannot be used"):
+        store.directory.mkdir(parents=True, exist_ok=True)
     units = [
         EncodeUnit(archive.path, digest, mtime)
         for archive, digest in zip(chosen, digests, strict=True)
