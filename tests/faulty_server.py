@@ -35,6 +35,8 @@ class Fault:
     method: str = "GET"
     key: str = "f.bin"
     """Part of the path or query."""
+    without: str = "\n"
+    """What the path or query must not have."""
     times: int = 1
     after: int = 0
     """How many such requests to let through first."""
@@ -88,7 +90,7 @@ class FaultyServer:
         """The fault for a request, which is used up by it."""
         with self.lock:
             for index, fault in enumerate(self.faults):
-                if fault.method != method or fault.key not in path:
+                if fault.method != method or fault.key not in path or fault.without in path:
                     continue
                 before = self.matched.get(index, 0)
                 if before >= fault.after + fault.times:

@@ -39,6 +39,9 @@ class S3Settings:
     copy_part_threshold: int = 5 << 30
     """Larger objects are copied in parts: S3 copies no more at once."""
 
+    page_size: int = 1000
+    """Objects in one answer to a listing; S3 gives no more."""
+
     def endpoint(self) -> str | None:
         """The server's URL as it is set here or in the environment; None: AWS."""
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
