@@ -81,7 +81,10 @@ class Release:
     @property
     def state(self) -> ReleaseState:
         """What earlier calls have finished."""
-        return ReleaseState(self.work_dir / "release-state.json", self.places.source.root.s3_uri)
+        run = self.places.source
+        # Not its bucket: tasks of one release may say in other words where it lies.
+        name = f"run {run.run_id}-{run.platform} of {run.repository}"
+        return ReleaseState(self.work_dir / "release-state.json", name)
 
     @property
     def tarballs_dir(self) -> Path:

@@ -58,7 +58,7 @@ class ReleaseState:
 
     path: Path
     run: str
-    """The run that is read, by its S3 URI."""
+    """The run that is read, in words."""
 
     @property
     def other_run(self) -> str | None:
