@@ -91,7 +91,8 @@ def _programs(endpoint: str, run: str, work: Path) -> dict[str, list[str]]:
     script = str(_HERE / "fetch_run.py")
     source = f"s3://{_BUCKET}/{run}/*"
     s5cmd = [str(tools / "s5cmd"), "--endpoint-url", endpoint, "cp", source]
-    environment = [f"AWS_ENDPOINT_URL_S3={endpoint}", f"PYTHONPATH={_HERE.parent}"]
+    cache = f"PYTHONPYCACHEPREFIX={work / 'pycache'}"
+    environment = [cache, f"AWS_ENDPOINT_URL_S3={endpoint}", f"PYTHONPATH={_HERE.parent}"]
     python = ["env", *environment, sys.executable, script, _BUCKET, f"{run}/"]
     return {
         "s5cmd": [*s5cmd, f"{work / 's5cmd'}/"],
@@ -119,6 +120,7 @@ def _time(command: list[str]) -> tuple[float, float, float]:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     environment = {**kept, **dict(zip(names, _KEYS, strict=True)), "AWS_REGION": "us-east-2"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)

@@ -137,6 +137,10 @@ class Storage(abc.ABC):
             )
         return data
 
+    def local_file(self, location: StorageLocation) -> Path | None:  # noqa: ARG002
+        """The file that holds the object on this machine; None where objects are no files."""
+        return None
+
     @abc.abstractmethod
     def download(
         self,
