@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import http.client
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -192,12 +193,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty_server(server: S3Server) -> Iterator[FaultyServer]:
-    """A proxy before ``server``."""
+def faulty_server(server: S3Server, tls: ssl.SSLContext | None = None) -> Iterator[FaultyServer]:
+    """A proxy before ``server``, which speaks TLS when it is given a certificate."""
     address = urlsplit(server.endpoint).netloc
     handler = type("Handler", (_Handler,), {"upstream": address})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
-        endpoint = f"http://127.0.0.1:{proxy.server_address[1]}"
+        if tls is not None:
+            proxy.socket = tls.wrap_socket(proxy.socket, server_side=True)
+        endpoint = f"http{'s' if tls else ''}://127.0.0.1:{proxy.server_address[1]}"
         faulty = FaultyServer(S3Server(server.name, endpoint, server.signed))
         handler.faulty = faulty  # type: ignore[attr-defined]
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})

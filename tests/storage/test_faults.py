@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.faulty_server import Break, Fault, FaultyServer, faulty_server
 from tests.servers import S3Server, clean_environment
@@ -25,6 +32,7 @@ from therock_outputs.storage.s3 import RetryPolicy, S3Settings
 
 _MIB = 1 << 20
 _BUCKET = "therock-ci-artifacts"
+_LOOPBACK = IPv4Address("127.0.0.1")
 _SETTINGS = S3Settings(
     retry=RetryPolicy(attempts=4, base_delay=0.0),
     read_timeout=5.0,
@@ -381,3 +389,133 @@ def test_update_is_repeated_when_another_writer_was_faster(
     assert storage.update(root / "i", change) == b"theirs ours"
     assert seen == [None, b"theirs "]
     assert storage.read(root / "i") == b"theirs ours"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1, signed by itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    today = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(_LOOPBACK)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(built.public_bytes(serialization.Encoding.PEM) + private)
+    return path
+
+
+@pytest.mark.parametrize("profile", [False, True])
+def test_certificates_are_checked(  # noqa: PLR0917
+    servers: dict[str, S3Server],
+    certificate: Path,
+    root: StorageLocation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: bool,
+) -> None:
+    servers["moto"].make_bucket(_BUCKET)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with faulty_server(servers["moto"], context) as faulty:
+        faulty.server.use(monkeypatch)
+        if profile:  # which makes botocore do it
+            (tmp_path / "config").write_text("[default]\n")
+            monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        refused = r"certificate is refused.*set AWS_CA_BUNDLE"
+        with pytest.raises(StorageError, match=refused):
+            list(S3Storage(_SETTINGS).list(root))
+        with pytest.raises(StorageError, match=refused):
+            S3Storage(_SETTINGS).download([Download(root / "f", tmp_path / "f")])
+        with pytest.raises(StorageError, match=refused):
+            S3Storage(_SETTINGS).upload([Upload(b"x", root / "f")])
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+        storage = S3Storage(_SETTINGS)
+        storage.upload([Upload(b"hello", root / "f")])
+        storage.download([Download(root / "f", tmp_path / "f")])
+        assert (tmp_path / "f").read_bytes() == b"hello"
+        assert [info.size for info in storage.list(root)] == [5]
+
+
+def test_half_of_the_credentials_is_said_so(
+    faulty: FaultyServer, root: StorageLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    storage = S3Storage(_SETTINGS)
+    fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together"
+    with pytest.raises(StorageError, match=fix):
+        storage.upload([Upload(b"x", root / "f")])
+    with pytest.raises(StorageError, match=fix):
+        storage.download([Download(root / "f", tmp_path / "f")])
+    assert faulty.seen == []
+
+
+def test_size_that_differs_from_the_listing_is_an_error(
+    storage: S3Storage, root: StorageLocation, tmp_path: Path
+) -> None:
+    storage.upload([Upload(b"hello", root / "f")])
+    with pytest.raises(IntegrityError, match="has 5 bytes but 6 were expected; list the run"):
+        storage.download([Download(root / "f", tmp_path / "f", size=6)])
+
+
+def test_update_gives_up_when_others_never_stop(
+    faulty: FaultyServer, storage: S3Storage, root: StorageLocation
+) -> None:
+    faulty.break_with(
+        Fault(
+            kind=Break.REFUSE,
+            method="PUT",
+            key="index",
+            times=1000,
+            status=412,
+            code="PreconditionFailed",
+        )
+    )
+    with pytest.raises(ConflictError, match="changed by others 50 times in a row"):
+        storage.update(root / "index", lambda _: b"x")
+
+
+def test_source_that_changes_while_it_is_uploaded_is_not_published(
+    faulty: FaultyServer, storage: S3Storage, root: StorageLocation, tmp_path: Path
+) -> None:
+    path = tmp_path / "f"
+    for spoil in (b"longer", None):
+        path.write_bytes(large(11))
+
+        def change(_: str, __: int, data: bytes | None = spoil) -> None:
+            if data is None:
+                path.write_bytes(b"short")
+            else:
+                with path.open("ab") as stream:
+                    stream.write(data)
+
+        with pytest.raises(IntegrityError, match="while it was uploaded"):
+            storage.upload([Upload(path, root / "f.bin")], jobs=1, progress=change)
+        assert not storage.exists(root / "f.bin")
+    assert faulty.count("DELETE", "f.bin") == 2
+
+
+def test_stream_of_a_changed_object_is_an_error(
+    faulty: FaultyServer, storage: S3Storage, root: StorageLocation
+) -> None:
+    storage.upload([Upload(large(12), root / "f.bin")])
+    faulty.break_with(Fault(kind=Break.TRUNCATE, keep=1_000_000))
+    with storage.open(root / "f.bin") as stream:
+        stream.read(10)
+        storage.upload([Upload(large(13), root / "f.bin", IfExists.REPLACE)])
+        with pytest.raises(IntegrityError, match="changed while it was read"):
+            stream.read()
