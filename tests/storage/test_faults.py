@@ -519,3 +519,84 @@ def test_stream_of_a_changed_object_is_an_error(
         storage.upload([Upload(large(13), root / "f.bin", IfExists.REPLACE)])
         with pytest.raises(IntegrityError, match="changed while it was read"):
             stream.read()
+
+
+def test_what_vanishes_after_it_was_written_is_missed(
+    servers: dict[str, S3Server], root: StorageLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a server that knows no conditions we look at what stands."""
+    servers["rclone"].make_bucket(_BUCKET)
+    with faulty_server(servers["rclone"]) as faulty:
+        faulty.server.use(monkeypatch)
+        storage = S3Storage(_SETTINGS)
+        storage.upload([Upload(b"x", root / "a.bin")])
+        gone = Fault(kind=Break.REFUSE, method="HEAD", key="b.bin", after=1, status=404)
+        faulty.break_with(gone)
+        with pytest.raises(NotFoundError, match="vanished after it was copied"):
+            storage.copy([(root / "a.bin", root / "b.bin")])
+        faulty.break_with(Fault(kind=Break.REFUSE, method="HEAD", key="c.bin", after=1, status=404))
+        with pytest.raises(NotFoundError, match="vanished after it was uploaded"):
+            storage.upload([Upload(b"x", root / "c.bin")])
+
+
+def test_writer_that_another_overwrote_is_told(
+    servers: dict[str, S3Server], root: StorageLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was there when we looked; what stands after our write is someone else's."""
+    servers["rclone"].make_bucket(_BUCKET)
+    with faulty_server(servers["rclone"]) as faulty:
+        faulty.server.use(monkeypatch)
+        storage, other = S3Storage(_SETTINGS), S3Storage(_SETTINGS)
+
+        def overwrite(name: str, _: int) -> None:
+            other.upload([Upload(b"theirs", root / name, IfExists.REPLACE)])
+
+        with pytest.raises(ConflictError, match=r"put\.bin is published with SHA-256"):
+            storage.upload([Upload(b"ours!!", root / "put.bin")], progress=overwrite)
+        assert storage.read(root / "put.bin") == b"theirs"
+
+
+@pytest.mark.parametrize("present", [b"theirs", b"longer than ours"])
+def test_copy_that_was_not_made_is_told(
+    faulty: FaultyServer, storage: S3Storage, root: StorageLocation, present: bytes
+) -> None:
+    """A server that honours the condition of a copy keeps what another writer put there."""
+    storage.upload([Upload(b"ours!!", root / "a.bin"), Upload(present, root / "b.bin")])
+    faulty.break_with(
+        Fault(kind=Break.REFUSE, method="HEAD", key="b.bin", status=404),
+        Fault(kind=Break.REFUSE, method="PUT", key="b.bin", status=412, code="PreconditionFailed"),
+    )
+    with pytest.raises(ConflictError, match=r"b\.bin is published with"):
+        storage.copy([(root / "a.bin", root / "b.bin")])
+    assert storage.read(root / "b.bin") == present
+
+
+def test_copies_report_progress(storage: S3Storage, root: StorageLocation) -> None:
+    storage.upload([Upload(b"12345", root / "a.bin")])
+    moved: list[tuple[str, int]] = []
+    storage.copy([(root / "a.bin", root / "b.bin")], progress=lambda *step: moved.append(step))
+    assert moved == [("b.bin", 5)]
+
+
+@pytest.mark.parametrize("kind", [Break.TRUNCATE, Break.RESET])
+def test_comparing_by_reading_survives_what_passes(
+    faulty: FaultyServer, storage: S3Storage, root: StorageLocation, kind: Break
+) -> None:
+    data = large(14, 3 * _MIB)
+    location = root / "f.bin"
+    S3Storage(_SETTINGS)._client.call("put_object", location, Key=location.key, Body=data)
+    faulty.break_with(Fault(kind=kind, keep=1000))
+    [transfer] = storage.upload([Upload(data, location)])
+    assert transfer.outcome is Outcome.SAME
+
+
+def test_nonsense_from_a_server_is_an_error(
+    faulty: FaultyServer, storage: S3Storage, root: StorageLocation, tmp_path: Path
+) -> None:
+    storage.upload([Upload(b"hello", root / "f.bin")])
+    faulty.break_with(Fault(kind=Break.REFUSE, times=100, status=200, code="NotAListing"))
+    with pytest.raises(IntegrityError, match=r"f\.bin has \d+ bytes but 5 were expected"):
+        storage.download([Download(root / "f.bin", tmp_path / "f", size=5)])
+    faulty.break_with(Fault(kind=Break.CORRUPT, key="list-type", times=100))
+    with pytest.raises(StorageError, match="list_objects_v2"):
+        list(storage.list(root))
