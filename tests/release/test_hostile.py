@@ -58,7 +58,7 @@ def test_archive_names_with_odd_bytes_give_one_line(
 def test_stray_names_that_are_no_archives_are_listed_and_escaped(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (run / "logs" / "<script>alert(1)</script>").write_text("x")
+    (run / "logs" / "<script>alert(1)").write_text("x")
     (run / "notes & more.txt").write_text("x")
     assert _release(capsys, run).code == 0
     assert "<script>" not in (run / "logs/index.html").read_text()
@@ -86,8 +86,7 @@ def test_version_that_cannot_stand_in_a_file_name_gives_one_line(
     manifest = json.loads(path.read_text()) | {"rocm_package_version": version}
     path.write_text(json.dumps(manifest))
     done = _release(capsys, run)
-    assert done.code in {code, 3 - code}
-    _one_clean_line(done, code=done.code)
+    _one_clean_line(done, code=code)
     assert not (run / "tarballs").exists()
 
 
