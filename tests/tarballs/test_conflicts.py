@@ -185,3 +185,21 @@ def test_a_conflict_of_one_family_changes_no_other(tmp_path: Path) -> None:
         assert digests([path]).items() <= digests([t.path for t in both.tarballs]).items()
     assert (tree_in(both.tarballs[0].path, tmp_path / "x")).keys() == {"p", "z", "other"}
     assert (tmp_path / "x/p").read_bytes() == b"one"
+
+
+def test_two_families_cut_different_members_out_of_one_segment(tmp_path: Path) -> None:
+    files = [make.file(f"s/{name}", b"generic") for name in "pqr"]
+    _write(tmp_path / "run", "a_lib_generic", *files)
+    _write(tmp_path / "run", "b_lib_gfx942", make.file("s/p", b"gfx942"))
+    _write(tmp_path / "run", "b_lib_gfx1100", make.file("s/q", b"gfx1100"))
+    options = TarballOptions("1", on_conflict=OnConflict.LAST, split=True)
+    found = {}
+    for tarball in build(tmp_path / "run", tmp_path / "out", options=options).tarballs:
+        root = tmp_path / tarball.path.name
+        tree_in(tarball.path, root)
+        found[root.name.split("-")[3]] = [(root / name).read_text() for name in "pqr"]
+    assert found == {
+        "gfx1100": ["generic", "gfx1100", "generic"],
+        "gfx942": ["gfx942", "generic", "generic"],
+        "multiarch": ["gfx942", "gfx1100", "generic"],
+    }

@@ -127,6 +127,7 @@ def test_places_that_cannot_be_written_are_one_line(run: Path, tmp_path: Path) -
         with pytest.raises(OutputsError, match="file"):
             build(run, tmp_path / out, tmp_path / store)
     (tmp_path / "taken/therock-dist-linux-gfx942-1.tar.gz").mkdir(parents=True)
+    (tmp_path / "taken/SHA256SUMS").write_text("of tarballs that are replaced")
     with pytest.raises(OutputsError, match=r"gfx942-1\.tar\.gz cannot be written"):
         build(run, tmp_path / "taken")
     assert _nothing_but(tmp_path / "taken", "therock-dist-linux-gfx942-1.tar.gz")
