@@ -183,21 +183,24 @@ def extract_with_python(content: bytes, target: Path) -> None:
 
 def overlay_with_python(contents: Iterable[bytes], target: Path, stages: Iterable[str]) -> None:
     """Flatten tar files with Python's reader: each extracted, stages laid over one another."""
+    modes: dict[Path, int] = {}
     for number, content in enumerate(contents):
         apart = target.with_name(f"{target.name}.{number}")
         extract_with_python(content, apart)
         for stage in stages:
             if (apart / stage).is_dir():
-                _lay_over(apart / stage, target)
+                _lay_over(apart / stage, target, modes)
+    for place, mode in modes.items():
+        place.chmod(mode)
 
 
-def _lay_over(source: Path, target: Path) -> None:
+def _lay_over(source: Path, target: Path, modes: dict[Path, int]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
         if path.is_dir() and not path.is_symlink():
-            if not place.is_dir():
-                place.mkdir(mode=0o700)
-                place.chmod(stat.S_IMODE(path.stat().st_mode))
+            modes.setdefault(place, stat.S_IMODE(path.stat().st_mode))
+            path.chmod(0o700)
+            place.mkdir(mode=0o700, exist_ok=True)
         elif not os.path.lexists(place):
             path.rename(place)

@@ -81,16 +81,17 @@ def test_bootstrapping_lays_stages_into_a_build_tree(tmp_path: Path) -> None:
     build = tmp_path / "build"
     (build / "blas/stage/old").mkdir(parents=True)
     (build / "blas/kept").write_text("by the build")
+    right = tmp_path / "right"
+    for content in contents:
+        make.extract_with_python(content, right)
+    (right / "artifact_manifest.txt").unlink()
+    (right / "blas/kept").write_text("by the build")
+    for stage in STAGES:
+        (right / stage).mkdir(parents=True, exist_ok=True)
+        (right / f"{stage}.prebuilt").touch()
     for _ in range(2):
         unpack(archives, build, UnpackMode.BOOTSTRAP)
-        for content in contents:
-            make.extract_with_python(content, tmp_path / "right")
-        (tmp_path / "right/artifact_manifest.txt").unlink()
-        (tmp_path / "right/blas/kept").write_text("by the build")
-        for stage in STAGES:
-            (tmp_path / "right" / stage).mkdir(parents=True, exist_ok=True)
-            (tmp_path / "right" / f"{stage}.prebuilt").touch()
-        assert make.tree_of(build) == _usual_modes(make.tree_of(tmp_path / "right"))
+        assert make.tree_of(build) == _usual_modes(make.tree_of(right))
 
 
 def test_bootstrap_refuses_stages_in_one_another(tmp_path: Path) -> None:
