@@ -70,6 +70,7 @@ def unpack(
     A directory of an earlier call is replaced as a whole. Raises IntegrityError for an archive
     that breaks a rule, ConflictError for different content at one path, UsageError where a
     directory that is not ours would have to be replaced. Then nothing has changed.
+    ``progress`` counts the archives' bytes.
     """
     if os.path.lexists(directory) and not directory.is_dir():
         raise UsageError(f"{directory}: is not a directory; name a new or an empty one")
@@ -126,6 +127,7 @@ class _Work:
     ) -> _Read:
         buffer = memoryview(bytearray(_BUFFER))
         places: dict[str, Path] = {}
+        reported = 0
         with open_archive(path) as reader:
             for member in reader:
                 _write_member(
@@ -137,7 +139,9 @@ class _Work:
                     buffer=buffer,
                     places=places,
                 )
-                self.progress(path.name, member.size)
+                self.progress(path.name, reader.consumed - reported)
+                reported = reader.consumed
+            self.progress(path.name, _size(path) - reported)
             return _Read(reader.stages, reader.manifest)
 
 
