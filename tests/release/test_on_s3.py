@@ -164,6 +164,55 @@ def test_part_of_a_run_in_the_staging_directory_is_not_taken_for_the_whole(
     assert not [path for path in (staging / RUN).iterdir() if path.name.startswith(".")]
 
 
+def test_damaged_record_of_a_part_asks_the_server_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, rclone: Store, sample_staging: Path
+) -> None:
+    staging, bucket = tmp_path / "staging", rclone.source(sample_staging)
+    _into_staging(capsys, bucket, staging, "fetch", "--amdgpu-targets", "gfx942")
+    for text in ("{", '{"a": 1}', "[1]"):
+        (staging / RUN / ".run.partial").write_text(text)
+        _into_staging(capsys, bucket, staging, "fetch", "--amdgpu-targets", "gfx942")
+    assert len(json.loads((staging / RUN / ".run.partial").read_text())) == 128
+
+
+def test_parts_of_a_run_that_have_other_artifacts_only_ask_the_server(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, rclone: Store, sample_staging: Path
+) -> None:
+    staging, bucket = tmp_path / "staging", rclone.source(sample_staging)
+    _into_staging(capsys, bucket, staging, "fetch", "--include", "^blas_lib_gfx942")
+    _into_staging(capsys, bucket, staging, "fetch", "--include", "^rand_lib_gfx942")
+    where = ("--run-id", RUN_ID, "--bucket", bucket.name, "--staging-dir", staging)
+    done = invoke(capsys, "fetch", *where, "--include", "nothing")
+    assert done.code == 1
+    assert len(list((staging / RUN).glob("*.zst"))) == 2
+
+
+def test_later_step_says_fetch_first_without_asking_a_server(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", _nowhere())
+    where = ("--run-id", RUN_ID, "--staging-dir", tmp_path / "s", "--work-dir", tmp_path / "w")
+    for words in (("--only", "tarballs"), ("--only", "tarballs", "--dry-run")):
+        done = invoke(capsys, "release", *where, *words)
+        assert done.code == 1
+        assert "fetch it first" in done.err.splitlines()[-1]
+
+
+def test_upload_of_logs_alone_asks_for_no_archives(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, rclone: Store
+) -> None:
+    bucket = rclone.bucket("logs")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/a.log").write_text("x")
+    words = ("upload", "--run-id", RUN_ID, "--bucket", bucket.name, "--work-dir", tmp_path / "w")
+    done = invoke(capsys, *words, "--logs-dir", tmp_path / "logs")
+    assert done.code == 0, done.err
+    assert f"Outputs: {rclone.server.endpoint}/{bucket.name}/{RUN}/" in done.out
+    assert set(bucket.objects()) == {
+        f"{RUN}/{name}" for name in ("index.html", "logs/a.log", "logs/index.html")
+    }
+
+
 def test_fetch_to_an_output_directory_leaves_the_staging_directory_alone(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, rclone: Store, sample_staging: Path
 ) -> None:

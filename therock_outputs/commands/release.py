@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -68,9 +68,10 @@ def run_upload(settings: Settings, options: ChainOptions, console: Console) -> R
 def run_chain(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
     """Run the chosen steps and tell what came of them."""
     steps = choose_steps(STEPS, only=options.only, skip=options.skip, start=options.from_)
-    is_sample = settings.run_id == SAMPLE_RUN_ID
-    if is_sample and settings.staging_dir is None:
-        settings = replace(settings, staging_dir=DEFAULT_STAGING)  # it never goes to S3
+    sample_staging = None
+    if settings.run_id == SAMPLE_RUN_ID:  # it never goes to S3
+        sample_staging = settings.staging_dir or DEFAULT_STAGING
+        settings = replace(settings, staging_dir=sample_staging)
     places = places_of(
         settings, upload_bucket=options.upload_bucket, upload_prefix=options.upload_prefix
     )
@@ -83,10 +84,10 @@ def run_chain(settings: Settings, options: ChainOptions, console: Console) -> Re
         console=console,
     )
     if settings.dry_run:
-        with _sample_to_plan_with(places) if is_sample else nullcontext(places) as places:
-            return report_of(run_steps(replace(release, places=places), steps, dry_run=True))
-    if is_sample and isinstance(places.storage, LocalStorage):
-        sample = complete_sample(places.storage.staging_dir, places.source, settings.jobs)
+        with _stand_in(places, sample_staging) as seen:
+            return report_of(run_steps(replace(release, places=seen), steps, dry_run=True))
+    if sample_staging is not None:
+        sample = complete_sample(sample_staging, places.source, settings.jobs)
         if sample is not None:
             console.say(f"a sample run was written: {sample.root}")
     with only_one_release(release.work_dir):
@@ -121,18 +122,11 @@ def _release_options(settings: Settings, options: ChainOptions) -> ReleaseOption
 
 
 @contextmanager
-def _sample_to_plan_with(places: Places) -> Iterator[Places]:
+def _stand_in(places: Places, staging: Path | None) -> Iterator[Places]:
     """Places with a sample run to look at, where there is none: a dry run writes nothing."""
-    storage = places.storage
-    if not isinstance(storage, LocalStorage):
-        raise TypeError
-    if places.source.root.local_path(storage.staging_dir).exists():
+    if staging is None or places.source.root.local_path(staging).exists():
         yield places
         return
-    with tempfile.TemporaryDirectory(prefix="therock-outputs-") as directory:
-        complete_sample(Path(directory), places.source, jobs=1)
-        yield replace(
-            places,
-            storage=LocalStorage(Path(directory)),
-            shown_staging_dir=storage.staging_dir,
-        )
+    with tempfile.TemporaryDirectory(prefix="therock-outputs-") as name:
+        complete_sample(Path(name), places.source, jobs=1)
+        yield replace(places, storage=LocalStorage(Path(name)), shown_staging_dir=staging)

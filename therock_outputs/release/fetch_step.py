@@ -11,7 +11,7 @@ from therock_outputs.artifacts.selection import Selection
 from therock_outputs.console import format_size
 from therock_outputs.errors import ConflictError, NotFoundError
 from therock_outputs.release.chain import PlannedFile, Release
-from therock_outputs.release.source import Source, fetch_from, located
+from therock_outputs.release.source import Source, fetch_from, located, staged_plan
 from therock_outputs.release.state import Output, fingerprint
 from therock_outputs.storage import Outcome, Storage
 
@@ -68,12 +68,11 @@ def with_archives(release: Release) -> Release:
     if release.options.archives_dir is not None:
         return _with_given(release, release.options.archives_dir)
     if release.places.is_local:
-        plan, storage, target = located(_source(release), _selection(release))
-        if target is not None:
-            raise NotFoundError(
-                f"{target}: holds no archives of the run, or not all of them; fetch it first"
-            )
-        archives = _fetcher(release, storage).execute(plan, None)
+        plan = staged_plan(_source(release), _selection(release))
+        if plan is None:
+            where = release.places.url(release.places.source.root)
+            raise NotFoundError(f"{where}: lacks archives of the run; fetch it first")
+        archives = _fetcher(release, release.places.storage).execute(plan, None)
         return replace(release, archives=archives, manifest=plan.manifest)
     archives = _fetched_before(release)
     manifest, _ = manifest_of(archives)

@@ -24,7 +24,7 @@ from therock_outputs.errors import NotFoundError
 from therock_outputs.places import Places
 from therock_outputs.storage import IfExists, LocalStorage, Storage, Upload, open_storage
 
-__all__ = ["Source", "fetch_from", "located"]
+__all__ = ["Source", "fetch_from", "located", "staged_plan"]
 
 _RECORD = ".run.partial"
 """Lies in a staging directory's run of which a part has been fetched from S3: the names of all
@@ -65,7 +65,7 @@ def located(source: Source, selection: Selection) -> tuple[FetchPlan, Storage, P
     storage = source.places.storage
     if root is None:
         return _plan(storage, source, selection), storage, source.archives_dir
-    plan = _staged(source, selection, root, storage)
+    plan = staged_plan(source, selection)
     if plan is not None:
         return plan, storage, None
     remote = open_storage(None)
@@ -110,8 +110,14 @@ def _plan_of(
 # ------------------------------------------------------------------- runs in part
 
 
-def _staged(source: Source, selection: Selection, root: Path, storage: Storage) -> FetchPlan | None:
-    """The plan of a fetch from the staging directory; None when S3 has to be asked."""
+def staged_plan(source: Source, selection: Selection) -> FetchPlan | None:
+    """The plan of a fetch from the staging directory alone; None when that lacks something.
+
+    NotFoundError for a run that is on no server either, or that has nothing of what is asked.
+    """
+    root, storage = source.staged_root(), source.places.storage
+    if root is None:
+        return None
     on_github = source.places.source.run_id.isdigit()
     try:
         contents = list_run(storage, source.places.source)
@@ -121,7 +127,11 @@ def _staged(source: Source, selection: Selection, root: Path, storage: Storage) 
         raise
     if on_github and not contents.archives:
         return None
-    record = _read_record(root)
+    try:
+        record = _read_record(root)
+    except ValueError:
+        _log.warning("%s: unreadable, so S3 is asked what the run has", root / _RECORD)
+        return None
     if record is None:
         return _plan_of(storage, source, selection, contents)
     # Which of the run's archives are asked for is a question to all of them.
@@ -146,17 +156,16 @@ def _staged(source: Source, selection: Selection, root: Path, storage: Storage) 
 
 
 def _read_record(root: Path) -> frozenset[str] | None:
-    """What the run in S3 has; None when there is no record: then all of it is here."""
-    path = root / _RECORD
+    """What the run in S3 has; None without a record: then all of it is here.
+
+    ValueError for a record that is damaged.
+    """
     try:
-        names = json.loads(path.read_bytes())
+        names = json.loads((root / _RECORD).read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError:
-        names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        _log.warning("%s: unreadable, so what is here counts as all of the run", path)
-        return None
+        raise ValueError
     return frozenset(names)
 
 
