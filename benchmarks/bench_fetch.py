@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=_HERE / "results" / "fetch.json")
     arguments = parser.parse_args()
     run: Path = arguments.run.resolve()
+    before = os.getloadavg()  # above 1 the machine was busy with other work
     files = sorted(p for p in run.rglob("*") if p.is_file())
     size = sum(p.stat().st_size for p in files)
     with tempfile.TemporaryDirectory(dir=run.parent.parent, prefix="bench-") as work_name:
@@ -69,6 +70,7 @@ def main() -> None:
         "bytes": size,
         "objects": len(files),
         "cores": os.cpu_count(),
+        "load_before": [round(load, 2) for load in before],
         "verified": {"therock_outputs": "SHA-256 of every archive", "s5cmd": "nothing"},
         "programs": {name: asdict(value) for name, value in measured.items()},
         "median_wall_seconds": {name: value.median for name, value in measured.items()},
