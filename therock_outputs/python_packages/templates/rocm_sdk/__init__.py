@@ -1,0 +1,1 @@
+"""Find, load and use the ROCm that pip installed."""
