@@ -16,7 +16,7 @@ __all__ = ["check_libraries_load"]
 
 _TIMEOUT = 120.0  # seconds
 _LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
-_LOAD_DLL = "import os; [os.add_dll_directory(d) for d in sys.argv[2:]]; "
+_LOAD_DLL = "import os, sys; [os.add_dll_directory(d) for d in sys.argv[2:]]; "
 
 _NOT_ALONE = {
     "*/clang/*/lib/*": "a part of programs that the compiler makes",
@@ -30,10 +30,10 @@ def check_libraries_load(package: str) -> Iterator[Outcome]:
     """Load each library of a package's directory, several at a time."""
     paths = sorted(_libraries(package))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        results = pool.map(_outcome, paths)
-        for path, outcome in zip(paths, results):
-            shown = os.path.relpath(path, os.path.dirname(package))
-            yield Outcome(f"load {shown}", outcome.status, outcome.detail)
+        site = os.path.dirname(package)
+        shown = [os.path.relpath(path, site) for path in paths]
+        for name, (status, detail) in zip(shown, pool.map(_load, paths, shown)):
+            yield Outcome(f"load {name}", status, detail)
 
 
 def _libraries(package: str) -> Iterator[str]:
@@ -47,19 +47,21 @@ def _libraries(package: str) -> Iterator[str]:
                 yield path
 
 
-def _outcome(path: str) -> Outcome:
+def _load(path: str, shown: str) -> tuple[Status, str]:
+    """How loading ended, and why it was not tried or what went wrong."""
     for pattern, reason in _NOT_ALONE.items():
-        if fnmatch.fnmatch(path.replace(os.sep, "/"), pattern):
-            return Outcome("", Status.SKIPPED, reason)
+        if fnmatch.fnmatch(shown.replace(os.sep, "/"), pattern):
+            return Status.SKIPPED, reason
     # What a user's shell is set to must not help.
     environ = {
         name: value
         for name, value in os.environ.items()
         if name not in {"LD_LIBRARY_PATH", "LD_PRELOAD"}
     }
-    code, places = _LOAD, []
+    code = _LOAD
+    places: list[str] = []
     if sys.platform == "win32":
-        code, places = f"import sys; {_LOAD_DLL}{_LOAD}", _dll_places(path)
+        code, places = _LOAD_DLL + _LOAD, _dll_places(path)
     try:
         ran = subprocess.run(
             [sys.executable, "-I", "-S", "-c", code, path, *places],
@@ -71,11 +73,11 @@ def _outcome(path: str) -> Outcome:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Outcome("", Status.FAILED, f"did not end in {_TIMEOUT:.0f} s")
+        return Status.FAILED, f"did not end in {_TIMEOUT:.0f} s"
     if ran.returncode == 0:
-        return Outcome("", Status.PASSED)
+        return Status.PASSED, ""
     lines = ran.stdout.decode(errors="replace").strip().splitlines()
-    return Outcome("", Status.FAILED, lines[-1] if lines else f"exit code {ran.returncode}")
+    return Status.FAILED, lines[-1] if lines else f"exit code {ran.returncode}"
 
 
 def _dll_places(path: str) -> list[str]:

@@ -53,15 +53,11 @@ def _packages(installed: Installation) -> list[str]:
 def _missing_files(installed: Installation, name: str) -> list[str]:
     """Files that RECORD names and that are not there, or not of their size."""
     wrong = []
-    own = name == "rocm-sdk-devel"
     for path, _, size in read_record(installed.dist_info(name)):
-        if path.split("/")[0].startswith(DEVEL_TREE):
-            continue  # has a check of its own
-        full = os.path.join(installed.site, path)
-        if path.endswith(".pyc") and own:
-            continue
+        if path.startswith(DEVEL_TREE) or path.endswith(".pyc"):
+            continue  # the one has a check of its own, the other comes and goes
         try:
-            found = os.stat(full).st_size
+            found = os.stat(os.path.join(installed.site, path)).st_size
         except OSError:
             wrong.append(f"{path} is missing")
             continue

@@ -22,4 +22,4 @@ def is_loadable_library(path: str) -> bool:
     if len(head) < _HEADER_SIZE or head[:6] != b"\x7fELF\x02\x01":
         return False
     kind, machine = struct.unpack_from("<HH", head, 16)
-    return kind == _SHARED_OBJECT and machine == _MACHINES.get(platform.machine().lower())
+    return (kind, machine) == (_SHARED_OBJECT, _MACHINES.get(platform.machine().lower()))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Callable
+from collections.abc import Callable
+from typing import NoReturn
 
 from . import _dist_info
 from ._environment import Installation, installation
@@ -77,13 +78,20 @@ def _become(path: str, environ: dict[str, str]) -> int:
         arguments.insert(0, sys.executable)
     elif interpreter and not os.path.exists(interpreter) and not _on_path(interpreter):
         raise FileNotFoundError(f"needs {interpreter}, which {INTERPRETER_MISSING}")
-    if os.name == "nt":
-        import subprocess
+    return _wait_for(arguments, environ) if sys.platform == "win32" else _exec(arguments, environ)
 
-        return subprocess.run(arguments, env=environ, check=False).returncode
+
+def _exec(arguments: list[str], environ: dict[str, str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(arguments[0], arguments, environ)
+    os.execve(arguments[0], arguments, environ)  # noqa: S606  # the point of it
+
+
+def _wait_for(arguments: list[str], environ: dict[str, str]) -> int:
+    # On Windows no process becomes another: the shell would not wait for it.
+    import subprocess
+
+    return subprocess.run(arguments, env=environ, check=False).returncode
 
 
 def _interpreter(path: str) -> str:
@@ -114,21 +122,16 @@ def _add_profiler_paths(environ: dict[str, str], installed: Installation) -> Non
         os.path.join(core, "lib", "rocm_sysdeps", "lib"),
         os.path.join(core, "lib", "llvm", "lib"),
     ]
-    modules = [
-        os.path.join(own, "libexec", "rocprofiler-compute"),
-        *(
-            os.path.join(root, "lib", python, "site-packages")
-            for root, python in _pythons(own, core)
-        ),
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    modules = [os.path.join(own, "libexec", "rocprofiler-compute")]
+    modules += [
+        os.path.join(root, "lib", python, "site-packages")
+        for root in (own, core)
+        for python in ("python3", version, "python")
     ]
     _prepend(environ, "PATH" if os.name == "nt" else "LD_LIBRARY_PATH", libraries)
     _prepend(environ, "PYTHONPATH", modules)
     environ.setdefault("ROCM_PATH", core)
-
-
-def _pythons(*roots: str) -> list[tuple[str, str]]:
-    names = ("python3", f"python{sys.version_info[0]}.{sys.version_info[1]}", "python")
-    return [(root, name) for root in roots for name in names]
 
 
 def _prepend(environ: dict[str, str], variable: str, places: list[str]) -> None:
