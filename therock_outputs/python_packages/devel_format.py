@@ -4,6 +4,10 @@ The devel wheel holds in ``rocm_sdk_devel/``: ``__init__.py`` (``DEVEL_INIT``), 
 (``DEVEL_ARCHIVE``: the bytes of the FILE entries as regular tar members, named by their paths, in
 the manifest's order) and ``devel_manifest.json`` (``DEVEL_MANIFEST``: ``manifest_bytes``). The
 reading half of the format is ``templates/rocm_sdk/_manifest.py``.
+
+Every wheel needs a file directly in its package directory, or pip leaves empty directories behind
+when it removes it: ``__init__.py`` (``PACKAGE_INIT``) of core, libraries and profiler, and of a
+device wheel, which shares the directory of the libraries, a name of its own (``device_marker``).
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from therock_outputs.python_packages.templates.rocm_sdk._names import (
     DEVEL_TREE,
     LIBRARIES_PACKAGE,
     PROFILER_PACKAGE,
+    device_marker,
     libraries_package,
     program_attribute,
 )
@@ -37,9 +42,11 @@ __all__ = [
     "DEVEL_PACKAGE",
     "DEVEL_TREE",
     "LIBRARIES_PACKAGE",
+    "PACKAGE_INIT",
     "PROFILER_PACKAGE",
     "DevelEntry",
     "EntryKind",
+    "device_marker",
     "entry_point",
     "libraries_package",
     "manifest_bytes",
@@ -47,6 +54,7 @@ __all__ = [
 ]
 
 DEVEL_INIT = b'"""Headers, static libraries and CMake files, expanded by `rocm-sdk init`."""\n'
+PACKAGE_INIT = b'"""A part of ROCm; use it through rocm_sdk."""\n'
 
 
 def manifest_order(entries: Iterable[DevelEntry]) -> list[DevelEntry]:

@@ -12,7 +12,7 @@ from ._devel import devel_root, expected_tree
 from ._environment import Installation, installation
 from ._errors import PackageMissingError, RocmSdkError
 from ._libraries import is_optional, library_file
-from ._names import DEVEL_TREE, LIBRARIES_PACKAGE
+from ._names import DEVEL_TREE, LIBRARIES_PACKAGE, device_marker
 from ._outcome import Outcome, Status
 from ._record import read_record
 from ._tree import check_tree
@@ -95,7 +95,7 @@ def _check_devices(installed: Installation) -> Iterator[Outcome]:
         count = 0
         for path, _, _ in read_record(installed.dist_info(name)):
             package, _, rest = path.partition("/")
-            if package != LIBRARIES_PACKAGE:
+            if package != LIBRARIES_PACKAGE or rest.startswith(device_marker("")):
                 continue
             count += 1
             linked = os.path.join(installed.site, DEVEL_TREE, rest)

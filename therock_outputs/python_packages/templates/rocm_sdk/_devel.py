@@ -26,6 +26,7 @@ from ._names import (
     DEVEL_PACKAGE,
     DEVEL_TREE,
     LIBRARIES_PACKAGE,
+    device_marker,
 )
 from ._ready import STATE_FILE, read_state, record_size, runtime_packages, tree_is_ready
 from ._record import Row, read_record, row, write_record
@@ -172,7 +173,8 @@ class _Expansion:
         files = []
         for installed_row in read_record(self._installed.dist_info(name)):
             package, _, path = installed_row[0].partition("/")
-            if package == LIBRARIES_PACKAGE and path and path not in taken:
+            is_file = path and not path.startswith(device_marker(""))
+            if package == LIBRARIES_PACKAGE and is_file and path not in taken:
                 files.append((path, installed_row))
         return _Device(name, tuple(files))
 

@@ -12,6 +12,7 @@ __all__ = [
     "DEVEL_TREE",
     "LIBRARIES_PACKAGE",
     "PROFILER_PACKAGE",
+    "device_marker",
     "libraries_package",
     "program_attribute",
 ]
@@ -35,6 +36,14 @@ def libraries_package(family: str = "") -> str:
     if not family:
         return LIBRARIES_PACKAGE
     return f"{LIBRARIES_PACKAGE}_{family.lower().replace('-', '_')}"
+
+
+def device_marker(target: str) -> str:
+    """The one file that a device wheel has directly in the libraries' directory.
+
+    Without one, pip leaves empty directories behind when that wheel is the last to go.
+    """
+    return f".device-{target}"
 
 
 def program_attribute(program: str) -> str:
