@@ -390,6 +390,65 @@ def upload(work: Work, **own: object) -> object:
     return run_upload(work.settings, ChainOptions.of(own), work.console)
 
 
+@job(
+    Heading.OUTPUTS,
+    shared=(
+        "release_type",
+        "run_github_repo",
+        "staging_dir",
+        "bucket",
+        "platform",
+        "work_dir",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "dependencies",
+            "The packages to mirror; numpy, packaging and what builds the selector by default.",
+            Kind.LIST,
+            "LIST",
+            "numpy,packaging,setuptools",
+        ),
+        Flag(
+            "requirements_file",
+            "A file with one requirement a line, instead of the list.",
+            Kind.PATH,
+            "FILE",
+            "dependencies.txt",
+        ),
+        Flag(
+            "python_versions",
+            "The CPython versions to mirror for; 3.10 to 3.13 by default.",
+            Kind.LIST,
+            "LIST",
+            "3.12,3.13",
+        ),
+        Flag(
+            "for_platforms",
+            "linux, windows or platform tags; the platform of the run by default.",
+            Kind.LIST,
+            "LIST",
+            "linux,windows",
+        ),
+    ),
+    exclusive=(("dependencies", "requirements_file"),),
+    example=(
+        "./inv mirror-deps --dry-run\n"
+        "./inv mirror-deps --staging-dir staging --dependencies numpy --python-versions 3.12"
+    ),
+)
+def mirror_deps(work: Work, **own: object) -> object:
+    """Fill the index of dependencies, beside the runs.
+
+    What the list comes to, with its own dependencies, is asked of the index that pip is
+    configured for; wheels that are not there yet are fetched, checked and indexed.
+    """
+    from therock_outputs.commands.mirror import MirrorOptions, mirror_dependencies
+
+    return mirror_dependencies(work.settings, MirrorOptions.of(work.settings, own), work.console)
+
+
 # ----------------------------------------------------------------------- looking things up
 
 
