@@ -1,7 +1,7 @@
 """Write the ``rocm`` sdist, which decides on the machine that installs it what it needs.
 
 Its files are those of ``templates``, with ``rocm_sdk/_dist_info.py``, ``pyproject.toml`` and
-``PKG-INFO`` written for the run. Formats: PEP 517 and 625 (sdist), core metadata 2.2 (PEP 643).
+``PKG-INFO`` written for the run. Formats: PEP 517 and 625 (sdist), core metadata 2.4 (PEP 643 and 639).
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ __all__ = ["SelectorLibrary", "SelectorProgram", "write_selector"]
 
 _SUMMARY = "AMD ROCm as Python packages: selects, finds, loads and runs them"
 _CLASSIFIERS = (
-    "License :: OSI Approved :: MIT License",
     "Operating System :: Microsoft :: Windows",
     "Operating System :: POSIX :: Linux",
     "Programming Language :: Python :: 3",
@@ -142,10 +141,11 @@ def _pkg_info(run: selector.Run, readme: str) -> str:
     """Core metadata; what it requires is a default that the build on a machine decides anew."""
     needed, extras = selector.requirements(run, "linux", [])
     lines = [
-        "Metadata-Version: 2.2",
+        "Metadata-Version: 2.4",
         "Name: rocm",
         f"Version: {run.version}",
         f"Summary: {_SUMMARY}",
+        "License-Expression: MIT",
         *(f"Project-URL: {name}, {url}" for name, url in _URLS.items()),
         *(f"Classifier: {classifier}" for classifier in _CLASSIFIERS),
         "Requires-Python: >=3.9",
@@ -155,7 +155,8 @@ def _pkg_info(run: selector.Run, readme: str) -> str:
     for extra in sorted(extras):
         lines.append(f"Provides-Extra: {extra}")
         lines += [f"Requires-Dist: {_with_extra(one, extra)}" for one in extras[extra]]
-    lines.append("Dynamic: requires-dist")
+    # uv knows this field's value only when it is written so.
+    lines.append("Dynamic: Requires-Dist")
     return "\n".join(lines) + f"\n\n{readme}"
 
 
