@@ -209,7 +209,9 @@ def test_device_that_the_run_lacks_is_refused(tmp_path: Path, wheelhouse: Path) 
     said = environment.uv(
         "install", "--no-index", "--find-links", wheelhouse, "rocm[device]", check=False
     )
-    assert "has no GPU code for 'gfx906' on this system; it has gfx942, gfx1100" in said
+    assert "has no GPU code for 'gfx906' on this system; it has gfx942, gfx1100" in " ".join(
+        said.split()
+    )
 
 
 def test_pip_downloads_the_sdist_and_what_an_extra_needs(tmp_path: Path, wheelhouse: Path) -> None:
@@ -221,3 +223,22 @@ def test_pip_downloads_the_sdist_and_what_an_extra_needs(tmp_path: Path, wheelho
     assert sorted(path.name.split("-")[0] for path in (tmp_path / "got").iterdir()) == [
         "rocm", "rocm_sdk_core", "rocm_sdk_device_gfx942", "rocm_sdk_libraries",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_uninstalling_after_a_killed_expansion_leaves_nothing(
+    tmp_path: Path, wheelhouse: Path, installer: str
+) -> None:
+    environment = Environment.make(tmp_path / "venv")
+    before = environment.files()
+    _install(environment, installer, wheelhouse, "rocm[libraries,devel,device-gfx942]")
+    environment.python(
+        "import os, signal\n"
+        "from rocm_sdk import _devel, _environment\n"
+        "def kill(source, name): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "_devel.expand(_environment.installation(), {}, hard_link=kill)",
+        check=False,
+    )
+    assert (environment.site / "_rocm_sdk_devel.partial" / "include").is_dir()
+    _uninstall(environment, installer, *_rocm_packages()[:4], "rocm-sdk-device-gfx942")
+    assert environment.files() == before
