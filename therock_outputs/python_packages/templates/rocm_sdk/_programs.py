@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
 
 from . import _dist_info
 from ._environment import Installation, installation
 from ._errors import PackageMissingError, RocmSdkError
+
+TYPE_CHECKING = False  # as typing's, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["INTERPRETER_MISSING", "MESSAGE_START", "program_file"]
 

@@ -57,6 +57,6 @@ def write_record(
     ]
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows([*kept, *new])
-    temporary.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+    temporary.write_bytes(buffer.getvalue().encode())
     temporary.chmod(record.stat().st_mode & 0o777)
     os.replace(temporary, record)
