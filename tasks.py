@@ -140,7 +140,7 @@ _PUBLISH = (
     own=(
         Flag("only", "Run these steps only: fetch, tarballs, upload.", Kind.LIST, "STEPS", "fetch"),
         Flag("skip", "Leave these steps out.", Kind.LIST, "STEPS", "upload"),
-        Flag("start", "Begin with this step.", metavar="STEP", example="tarballs"),
+        Flag("from_", "Begin with this step.", metavar="STEP", example="tarballs"),
         *_TARBALLS,
         _ON_CONFLICT,
         _UNVERIFIED,

@@ -152,6 +152,7 @@ CHILDREN: dict[str, Callable[..., None]] = {
 
 def measured(name: str, *arguments: Path) -> dict[str, float]:
     """Run one of the above as a process of its own."""
+    os.sync()  # what others have written must not slow this one down
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     command = [sys.executable, __file__, "--child", name, *map(str, arguments)]

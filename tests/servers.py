@@ -76,7 +76,7 @@ def moto_server() -> Iterator[S3Server]:
 
 @contextmanager
 def rclone_server(directory: Path, *, signed: bool = True) -> Iterator[S3Server]:
-    """rclone over a directory whose children are the buckets: ignores all conditions."""
+    """Rclone over a directory whose children are the buckets: ignores all conditions."""
     command = [_tool("rclone"), "serve", "s3", "--addr", "127.0.0.1:0", "--config", os.devnull]
     if signed:
         command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]

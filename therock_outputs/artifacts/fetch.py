@@ -23,6 +23,8 @@ from therock_outputs.artifacts.topology import Topology
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError
 from therock_outputs.storage import Download, LocalStorage, Outcome, Storage
 from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.storage.hidden import sweep_abandoned, temporary_file
+from therock_outputs.storage.local_io import os_errors
 
 __all__ = [
     "FetchPlan",
@@ -115,21 +117,23 @@ class Fetcher:
         digests = self.digests(plan.archives)
         if output_dir is None:
             return self._in_place(plan.archives, digests)
+        with os_errors(f"{output_dir} cannot be filled"):
+            return self._download(plan.archives, digests, output_dir)
+
+    def _download(
+        self, archives: Sequence[RunArchive], digests: Sequence[str | None], output_dir: Path
+    ) -> tuple[FetchedArchive, ...]:
         output_dir.mkdir(parents=True, exist_ok=True)
-        targets = [output_dir / archive.filename for archive in plan.archives]
-        cached = self._from_cache(plan.archives, digests, targets)
+        targets = [output_dir / archive.filename for archive in archives]
+        cached = self._from_cache(archives, digests, targets)
         downloads = [
             Download(archive.location, target, digest, archive.size)
-            for archive, digest, target, hit in zip(
-                plan.archives, digests, targets, cached, strict=True
-            )
+            for archive, digest, target, hit in zip(archives, digests, targets, cached, strict=True)
             if not hit
         ]
         transfers = iter(self.storage.download(downloads, jobs=self.jobs, progress=self.progress))
         fetched = []
-        for archive, digest, target, hit in zip(
-            plan.archives, digests, targets, cached, strict=True
-        ):
+        for archive, digest, target, hit in zip(archives, digests, targets, cached, strict=True):
             outcome = Outcome.SAME if hit else next(transfers).outcome
             self._write_digest(archive.name, digest, output_dir)
             if not hit:
@@ -155,10 +159,10 @@ class Fetcher:
                 f"{archive.location.s3_uri}: has no {archive.name.sha256_filename} beside it, so "
                 "it cannot be verified; have it uploaded again, or use --allow-unverified"
             )
-        data = self.storage.read(archive.digest, _LARGEST_DIGEST_FILE)
         try:
+            data = self.storage.read(archive.digest, _LARGEST_DIGEST_FILE)
             return parse_sha256sum(data.decode("utf-8", "replace"), archive.filename)
-        except IntegrityError as error:
+        except (IntegrityError, NotFoundError) as error:
             return error
 
     def _in_place(
@@ -176,7 +180,8 @@ class Fetcher:
             )
 
     def _verified(self, archive: RunArchive, path: Path, digest: str | None) -> None:
-        actual = sha256_of_file(path)
+        with os_errors(f"{path} cannot be read"):
+            actual = sha256_of_file(path)
         if self.progress:
             self.progress(archive.filename, archive.size)
         if digest is not None and actual != digest:
@@ -234,16 +239,20 @@ class Fetcher:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; a copy where the file system has no hard links."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
+    """Give a file a second name; a copy where the file system has no hard links.
+
+    A link appears in one step, so that nothing half-made is left by whoever is killed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if target.samefile(source):
+            return
+        target.unlink()
     try:
-        partial.hardlink_to(source)
+        target.hardlink_to(source)
+    except FileExistsError:
+        return  # another process has put the same content there meanwhile
     except OSError:
-        shutil.copyfile(source, partial)
-    try:
-        partial.replace(target)
-    finally:
-        # Renaming one name of a file to another of the same file does nothing at all.
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
+        sweep_abandoned(target.parent)
+        with temporary_file(target.parent) as (_, partial):
+            shutil.copyfile(source, partial)
+            partial.replace(target)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 __all__ = ["LeavesRootError", "follow", "leaves_root"]
 
 _MOST_HOPS = 40  # Linux gives up after as many
+_LONGEST_PATH = 4096  # and at as many bytes
+_MOST_PARTS = 4096
+"""Parts in the targets of all links on one way; more is an attack on whoever follows them."""
 
 
 class LeavesRootError(ValueError):
@@ -29,15 +32,17 @@ def leaves_root(path: str, target: str) -> bool:
 
 
 def follow(path: str, links: Mapping[str, str]) -> str | None:
-    """Where ``path`` ends when every link on the way is followed; None for a loop.
+    """Where ``path`` ends when every link on the way is followed.
 
+    None where no system would get: in a loop, or by a path that is too long.
     ``links`` maps the path of each link of the tree to its target. The text of a link can stay
     inside while its meaning does not: after ``a/b/c/up -> ../../..`` the harmless looking
-    ``a/b/c/up/..`` is outside. LeavesRootError says so.
+    ``a/b/c/up/..`` is outside. LeavesRootError says so, and also where it would take too long
+    to tell.
     """
     pending = path.split("/")[::-1]
-    done: list[str] = []
-    hops = 0
+    done: list[str] = []  # each whole from the root: joining them anew would be quadratic
+    hops = followed = 0
     while pending:
         part = pending.pop()
         if part in ("", "."):
@@ -47,14 +52,21 @@ def follow(path: str, links: Mapping[str, str]) -> str | None:
                 raise LeavesRootError(path)
             done.pop()
             continue
-        target = links.get("/".join([*done, part]))
+        here = f"{done[-1]}/{part}" if done else part
+        if len(here) > _LONGEST_PATH:
+            return None
+        target = links.get(here)
         if target is None:
-            done.append(part)
+            done.append(here)
             continue
         hops += 1
         if hops > _MOST_HOPS:
             return None
         if target.startswith("/"):
             raise LeavesRootError(path)
-        pending.extend(target.split("/")[::-1])
-    return "/".join(done)
+        parts = target.split("/")
+        followed += len(parts)
+        if followed > _MOST_PARTS:
+            raise LeavesRootError(path)
+        pending.extend(reversed(parts))
+    return done[-1] if done else ""

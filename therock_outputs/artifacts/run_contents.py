@@ -159,7 +159,7 @@ def find_manifest(reader: ArchiveReader) -> bytes | None:
     for member in reader:
         if member.kind is Kind.FILE and member.path == _MANIFEST_PATH:
             if member.size > _LARGEST_MANIFEST:
-                raise IntegrityError(f"{member.name}: a manifest of {member.size} bytes")
+                raise IntegrityError(f"{member.name}: the run's manifest has {member.size} bytes")
             data = bytearray(member.size)
             reader.readinto(memoryview(data))
             return bytes(data)
@@ -179,4 +179,4 @@ def _text(parsed: Mapping[str, Any], key: str, label: str) -> str | None:
 
 def _is_true(value: object) -> bool:
     """CMake writes its booleans as words."""
-    return value is True or (isinstance(value, str) and value.upper() in ("ON", "TRUE", "1"))
+    return str(value).upper() in ("ON", "TRUE", "YES", "Y", "1")

@@ -8,6 +8,7 @@ writes them, and they let a few bytes claim any size.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +21,9 @@ BLOCK = 512
 """Bytes in one tar block; headers and data both fill whole blocks."""
 
 _LONGEST_EXTENSION = 1 << 20
+_LONGEST_MESSAGE = 600
+_LARGEST_NUMBER = (1 << 63) - 1
+_OCTAL = re.compile(rb"[0-7]+")
 _MAGIC_AT = 257
 _ZERO_BLOCK = bytes(BLOCK)
 
@@ -92,6 +96,7 @@ class TarStream:
         self._padding = 0
         self._block = memoryview(bytearray(BLOCK))
         self._scratch = memoryview(bytearray(1 << 18))
+        self._zeros = memoryview(bytes(1 << 18))
 
     def __iter__(self) -> Iterator[RawMember]:
         """Yield each member; data of the last one that was not read is passed over."""
@@ -109,12 +114,18 @@ class TarStream:
         return wanted
 
     def drain(self) -> None:
-        """Read to the end of the stream, so that the decompressor checks its own sums."""
-        while self._source.readinto(self._scratch):
-            pass
+        """Read to the end of the stream, so that the decompressor checks its own sums.
+
+        After the end of a tar file zeros fill it up; anything else would be lost unseen.
+        """
+        while count := self._source.readinto(self._scratch):
+            if self._scratch[:count] != self._zeros[:count]:
+                raise self.broken("something follows the end of its tar file; fetch it again")
 
     def broken(self, problem: str) -> IntegrityError:
-        """An error about this archive."""
+        """An error about this archive; a hostile one may quote names of a megabyte."""
+        if len(problem) > _LONGEST_MESSAGE:
+            problem = f"{problem[: _LONGEST_MESSAGE // 2]} … {problem[-_LONGEST_MESSAGE // 2 :]}"
         return IntegrityError(f"{self._label}: {problem}")
 
     def _fill(self, buffer: memoryview) -> None:
@@ -142,7 +153,7 @@ class TarStream:
                 return None
             self._check_sum(header)
             flag, size = header[156:157], self._number(header[124:136], "size")
-            if flag in b"xgLK" and flag:
+            if flag in (b"x", b"g", b"L", b"K"):
                 self._extension(flag, size, overrides)
                 continue
             return self._member(header, flag, size, overrides)
@@ -161,8 +172,9 @@ class TarStream:
             records = self._pax(content)
             if sparse := [key for key in records if key.startswith("GNU.sparse.")]:
                 raise self.broken(f"a sparse file ({sparse[0]}), which artifacts never hold")
-            if flag == b"x":
-                overrides.update(records)
+            if flag == b"g" and records:
+                raise self.broken(f"a global pax header that sets the {min(records)} of members")
+            overrides.update(records)
 
     def _pax(self, content: bytes) -> dict[str, str]:
         """Decode records of the form ``length key=value``, each ended by a line feed."""
@@ -193,9 +205,7 @@ class TarStream:
                 prefix = self._text(header[345:500].partition(b"\0")[0])
                 name = f"{prefix}/{name}" if prefix else name
         if "size" in overrides:
-            if not (overrides["size"].isascii() and overrides["size"].isdigit()):
-                raise self.broken(f"{name!r} has a size that is not a number")
-            size = int(overrides["size"])
+            size = self._pax_size(name, overrides["size"])
         kind = _KINDS.get(flag)
         if kind is TypeFlag.FILE and name.endswith("/"):
             kind = TypeFlag.DIRECTORY  # how tar before POSIX wrote directories
@@ -210,6 +220,14 @@ class TarStream:
         mode = self._number(header[100:108], "mode") & 0o777
         return RawMember(name, kind, mode, size, link)
 
+    def _pax_size(self, name: str, text: str) -> int:
+        if not (text.isascii() and text.isdigit()):
+            raise self.broken(f"{name!r} has a size that is not a number")
+        # Python refuses to convert thousands of digits, with an error of its own.
+        if len(text) > len(str(_LARGEST_NUMBER)) or int(text) > _LARGEST_NUMBER:
+            raise self.broken(f"{name!r} has a size that is out of range")
+        return int(text)
+
     def _check_sum(self, header: bytes) -> None:
         stored = self._number(header[148:156], "checksum")
         # The sum counts its own eight bytes as spaces.
@@ -219,19 +237,15 @@ class TarStream:
     def _number(self, field: bytes, what: str) -> int:
         if field[0] in (0x80, 0xFF):  # GNU base-256
             value = int.from_bytes(field[1:], "big")
-            if field[0] == 0xFF or value >= 1 << 63:
+            if field[0] == 0xFF or value > _LARGEST_NUMBER:
                 raise self.broken(f"a header whose {what} is out of range")
             return value
         text = field.strip(b" \0")
         if not text:
             return 0
-        try:
-            value = int(text, 8)
-        except ValueError:
-            raise self.broken(f"a header whose {what} is not a number") from None
-        if value < 0:
-            raise self.broken(f"a header whose {what} is negative")
-        return value
+        if not _OCTAL.fullmatch(text):  # int() would take a sign and underscores
+            raise self.broken(f"a header whose {what} is not a number")
+        return int(text, 8)
 
     def _text(self, raw: bytes) -> str:
         try:

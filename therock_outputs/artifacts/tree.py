@@ -7,8 +7,10 @@ numbers alone. A path that is claimed twice is written aside and compared when a
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +19,14 @@ from pathlib import Path
 
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.artifacts.links import LeavesRootError, follow
-from therock_outputs.errors import ConflictError, IntegrityError, OutputsError
+from therock_outputs.errors import ConflictError, IntegrityError
 from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.storage.local_io import os_errors
 
 __all__ = ["OnConflict", "TreeWriter"]
 
-_ASIDE = ".therock-collisions"
+_IMPLIED_MODE = 0o755
+"""Of directories that no archive lists; the umask must not decide about a result."""
 
 
 class OnConflict(enum.Enum):
@@ -31,6 +35,10 @@ class OnConflict(enum.Enum):
     ERROR = "error"
     FIRST = "first"
     LAST = "last"
+
+
+# link() says one of these where the file system has no hard links, or no more of them.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +54,15 @@ class _Claim:
 class TreeWriter:
     """A directory being filled; all methods but ``finish`` are safe to call from any thread.
 
-    ``number`` is an archive's position in ``labels``; a lower one comes first.
+    ``number`` is an archive's position in ``labels``; a lower one comes first. ``root`` and
+    ``aside``, for what is claimed twice, are empty directories of one file system.
     """
 
-    def __init__(self, root: Path, labels: Sequence[str], on_conflict: OnConflict) -> None:
+    def __init__(
+        self, root: Path, aside: Path, labels: Sequence[str], on_conflict: OnConflict
+    ) -> None:
         self._root = root
+        self._aside = aside
         self._labels = labels
         self._on_conflict = on_conflict
         self._lock = threading.Lock()
@@ -58,7 +70,7 @@ class TreeWriter:
         self._links: dict[str, str] = {}
         self._directories: dict[str, tuple[int, int | None]] = {}
         self._made: set[str] = {""}
-        self._aside = 0
+        self._collisions = 0
 
     @property
     def files(self) -> int:
@@ -72,7 +84,7 @@ class TreeWriter:
             known = self._directories.get(path)
             if path and (known is None or known[1] is None or number < known[0]):
                 self._directories[path] = (number, mode)
-        self._make(path)
+        self._make(number, path)
 
     @contextmanager
     def file(self, number: int, path: str, mode: int) -> Iterator[tuple[int, Path]]:
@@ -81,11 +93,11 @@ class TreeWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         with self._naming(number, path):
             descriptor = os.open(place, flags, 0o600)
-        try:
-            yield descriptor, place
-            os.fchmod(descriptor, mode)
-        finally:
-            os.close(descriptor)
+            try:
+                yield descriptor, place
+                os.fchmod(descriptor, mode)
+            finally:
+                os.close(descriptor)
 
     def symlink(self, number: int, path: str, target: str) -> None:
         """Create a symbolic link."""
@@ -99,9 +111,9 @@ class TreeWriter:
         with self._naming(number, path):
             try:
                 os.link(existing, place, follow_symlinks=False)
-            except FileExistsError:
-                raise
-            except OSError:
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
                 shutil.copy2(existing, place)
         return place
 
@@ -112,49 +124,37 @@ class TreeWriter:
         for links that together lead out of the tree.
         """
         for path in sorted(path for path, claims in self._claims.items() if len(claims) > 1):
-            self._settle(path, sorted(self._claims[path], key=lambda claim: claim.number))
-        for path in self._links:
+            self._settle(path, sorted(self._claims[path], key=_by_number))
+        for path in sorted(self._links):
             try:
                 follow(path, self._links)
             except LeavesRootError:
                 raise IntegrityError(
-                    f"{self._labels[self._claims[path][0].number]}: link {path!r} leads out of "
-                    "the tree through other links"
+                    f"{self._labels[min(self._claims[path], key=_by_number).number]}: link "
+                    f"{path!r} leads out of the tree through other links"
                 ) from None
-        shutil.rmtree(self._root / _ASIDE, ignore_errors=True)
         for path, (_, mode) in sorted(self._directories.items(), reverse=True):
-            if mode is not None:
-                # The owner keeps the right to replace the tree, whatever the archive says.
-                (self._root / path).chmod(mode | 0o700)
+            # The owner keeps the right to replace the tree, whatever the archive says.
+            (self._root / path).chmod(_IMPLIED_MODE if mode is None else mode | 0o700)
 
     def _settle(self, path: str, claims: Sequence[_Claim]) -> None:
-        first = claims[0]
-        other = next((c for c in claims[1:] if self._differ(first, c)), None)
-        if other is not None and self._on_conflict is OnConflict.ERROR:
-            raise ConflictError(
-                f"{path!r} differs between {self._labels[first.number]} and "
-                f"{self._labels[other.number]}; leave one of them out, or choose with "
-                "--on-conflict first or last"
-            )
-        winner = first
-        if other is not None and self._on_conflict is OnConflict.LAST:
-            winner = claims[-1]
+        winner = claims[0]
+        for other in claims[1:]:
+            if self._on_conflict is OnConflict.FIRST or not _differ(winner, other):
+                continue
+            if self._on_conflict is OnConflict.ERROR:
+                raise ConflictError(
+                    f"{path!r} differs between {self._labels[winner.number]} and "
+                    f"{self._labels[other.number]}; leave one of them out, or choose with "
+                    "--on-conflict first or last"
+                )
+            winner = other
         final = self._root / path
         if winner.written != final:
             winner.written.replace(final)
         self._links.pop(path, None)
         if winner.kind is Kind.SYMLINK:
             self._links[path] = winner.target
-
-    @staticmethod
-    def _differ(one: _Claim, other: _Claim) -> bool:
-        links = [claim.kind is Kind.SYMLINK for claim in (one, other)]
-        if all(links):
-            return one.target != other.target
-        if any(links):
-            return True
-        sizes = {claim.written.stat().st_size for claim in (one, other)}
-        return len(sizes) > 1 or sha256_of_file(one.written) != sha256_of_file(other.written)
 
     def _claim(self, number: int, path: str, kind: Kind, target: str = "") -> Path:
         """Where to write this path: its own place for who comes first, else aside."""
@@ -165,15 +165,13 @@ class TreeWriter:
             claims = self._claims.setdefault(path, [])
             place = self._root / path
             if claims:
-                aside = self._root / _ASIDE
-                aside.mkdir(exist_ok=True)
-                place = aside / str(self._aside)
-                self._aside += 1
+                place = self._aside / str(self._collisions)
+                self._collisions += 1
             claims.append(_Claim(number, kind, place, target))
             # Until the end a path counts as a link when any archive says so.
             if kind is Kind.SYMLINK:
                 self._links[path] = target
-        self._make(path.rpartition("/")[0])
+        self._make(number, path.rpartition("/")[0])
         return place
 
     def _above(self, number: int, path: str) -> None:
@@ -185,9 +183,10 @@ class TreeWriter:
             self._directories[parent] = (number, None)
             parent = parent.rpartition("/")[0]
 
-    def _make(self, path: str) -> None:
+    def _make(self, number: int, path: str) -> None:
         if path not in self._made:
-            (self._root / path).mkdir(parents=True, exist_ok=True)
+            with self._naming(number, path):
+                (self._root / path).mkdir(parents=True, exist_ok=True)
             self._made.add(path)
 
     def _not_both(self, number: int, path: str, other: int) -> ConflictError:
@@ -200,15 +199,37 @@ class TreeWriter:
     @contextmanager
     def _naming(self, number: int, path: str) -> Iterator[None]:
         """Say which member a file system refused."""
-        try:
-            yield
-        except FileExistsError:
-            raise ConflictError(
-                f"{self._labels[number]}: {path!r} is there already under a name that this file "
-                "system takes for the same; unpack on one that tells upper from lower case"
-            ) from None
-        except OSError as error:
-            raise OutputsError(
-                f"{self._labels[number]}: {path!r} cannot be written ({error.strerror}); "
-                "check the disk"
-            ) from error
+        with os_errors(f"{self._labels[number]}: {path!r} cannot be written"):
+            try:
+                yield
+            except (FileExistsError, NotADirectoryError):
+                raise ConflictError(
+                    f"{self._labels[number]}: {path!r} is there already under a name that this "
+                    "file system takes for the same; unpack on one that tells upper from lower case"
+                ) from None
+
+
+def _by_number(claim: _Claim) -> int:
+    return claim.number
+
+
+def _differ(one: _Claim, other: _Claim) -> bool:
+    links = [claim.kind is Kind.SYMLINK for claim in (one, other)]
+    if all(links):
+        return one.target != other.target
+    if any(links):
+        return True
+    sizes = {claim.written.stat().st_size for claim in (one, other)}
+    return len(sizes) > 1 or _digest(one.written) != _digest(other.written)
+
+
+def _digest(path: Path) -> str:
+    """The file's digest, also where its permission bits forbid its owner to read it."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o400:
+        return sha256_of_file(path)
+    path.chmod(mode | 0o400)
+    try:
+        return sha256_of_file(path)
+    finally:
+        path.chmod(mode)

@@ -10,7 +10,7 @@ import contextlib
 import enum
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ from therock_outputs.artifacts.archives import (
     open_archive,
 )
 from therock_outputs.artifacts.tree import OnConflict, TreeWriter
-from therock_outputs.errors import UsageError
+from therock_outputs.errors import ConflictError, UsageError
+from therock_outputs.storage.local_io import os_errors, write_all
 
 __all__ = ["PREFIX_MARKER", "UnpackMode", "Unpacked", "unpack"]
 
@@ -31,6 +32,7 @@ PREFIX_MARKER = ".therock-outputs"
 """An empty file in a flattened prefix: the directory is ours, so it may be replaced."""
 
 _BUFFER = 1 << 20
+_TREE = "tree"
 Progress = Callable[[str, int], None]
 
 
@@ -68,15 +70,21 @@ def unpack(
     A directory of an earlier call is replaced as a whole. Raises IntegrityError for an archive
     that breaks a rule, ConflictError for different content at one path, UsageError where a
     directory that is not ours would have to be replaced. Then nothing has changed.
+    ``progress`` counts the archives' bytes.
     """
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise UsageError(f"{directory}: is not a directory; name a new or an empty one")
     work = _Work(jobs or os.cpu_count() or 1, on_conflict, progress or (lambda _name, _count: None))
-    match mode:
-        case UnpackMode.EXTRACT:
-            return _extract(archives, directory, work)
-        case UnpackMode.FLATTEN:
-            return _flatten(archives, directory, work)
-        case UnpackMode.BOOTSTRAP:
-            return _bootstrap(archives, directory, work)
+    steps = {
+        UnpackMode.EXTRACT: _extract,
+        UnpackMode.FLATTEN: _flatten,
+        UnpackMode.BOOTSTRAP: _bootstrap,
+    }
+    with os_errors(f"{directory} cannot be filled"):
+        # A link is left for _flatten to refuse; ``..`` has no name to put others beside.
+        place = directory.absolute() if directory.is_symlink() else directory.resolve()
+        files = steps[mode](archives, place, work)
+    return Unpacked(directory, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +102,14 @@ class _Work:
     progress: Progress
 
     def fill(
-        self, archives: Sequence[Path], root: Path, place: Callable[[Path, Member], str]
+        self, archives: Sequence[Path], partial: Path, place: Callable[[Path, Member], str]
     ) -> tuple[int, tuple[_Read, ...]]:
-        """Overlay archives at ``root``; how many files there are and what each archive lists."""
-        tree = TreeWriter(root, [path.name for path in archives], self.on_conflict)
-        order = sorted(range(len(archives)), key=lambda n: -archives[n].stat().st_size)
+        """Overlay archives at ``{partial}/tree``; how many files there are, what each lists."""
+        root, aside = partial / _TREE, partial / "aside"
+        root.mkdir()
+        aside.mkdir()
+        tree = TreeWriter(root, aside, [path.name for path in archives], self.on_conflict)
+        order = sorted(range(len(archives)), key=lambda n: -_size(archives[n]))
         with ThreadPoolExecutor(self.jobs, "unpack") as pool:
             tasks = {n: pool.submit(self._one, archives[n], n, tree, place) for n in order}
             _, pending = wait(tasks.values(), return_when=FIRST_EXCEPTION)
@@ -116,6 +127,7 @@ class _Work:
     ) -> _Read:
         buffer = memoryview(bytearray(_BUFFER))
         places: dict[str, Path] = {}
+        reported = 0
         with open_archive(path) as reader:
             for member in reader:
                 _write_member(
@@ -127,8 +139,16 @@ class _Work:
                     buffer=buffer,
                     places=places,
                 )
-                self.progress(path.name, member.size)
+                self.progress(path.name, reader.consumed - reported)
+                reported = reader.consumed
+            self.progress(path.name, _size(path) - reported)
             return _Read(reader.stages, reader.manifest)
+
+
+def _size(path: Path) -> int:
+    """Bytes of an archive; NotFoundError where there is none."""
+    with os_errors(f"{path} cannot be read; fetch the run first"):
+        return path.stat().st_size
 
 
 def _write_member(
@@ -152,27 +172,26 @@ def _write_member(
         with tree.file(number, path, member.mode) as (descriptor, written):
             places[member.name] = written
             while count := reader.readinto(buffer):
-                data = buffer[:count]
-                while data:
-                    data = data[os.write(descriptor, data) :]
+                write_all(buffer[:count], descriptor)
 
 
-def _extract(archives: Sequence[Path], directory: Path, work: _Work) -> Unpacked:
+def _extract(archives: Sequence[Path], directory: Path, work: _Work) -> int:
     """One directory for each archive, with its manifest, as ``push`` takes it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = _fresh(directory.absolute() / "extract")
-    try:
+    stems = [path.name.partition(".tar.")[0] for path in archives]
+    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise UsageError(f"{twice[0]} is given as two archives, which would share a directory")
+    with _fresh(directory / "extract") as partial:
         files, read = work.fill(
             archives, partial, lambda path, member: f"{_stem(path)}/{member.name}"
         )
-        for path, one in zip(archives, read, strict=True):
+        made = [partial / _TREE / stem for stem in stems]
+        for root, one in zip(made, read, strict=True):
             for stage in one.stages:
-                (partial / _stem(path) / stage).mkdir(parents=True, exist_ok=True)
-            (partial / _stem(path) / MANIFEST_NAME).write_bytes(one.manifest)
-            _replace_directory(partial / _stem(path), directory / _stem(path))
-    finally:
-        _remove(partial)
-    return Unpacked(directory, files)
+                (root / stage).mkdir(parents=True, exist_ok=True)
+            (root / MANIFEST_NAME).write_bytes(one.manifest)
+        for root in made:
+            _replace_directory(root, directory / root.name)
+    return files
 
 
 def _stem(path: Path) -> str:
@@ -180,51 +199,70 @@ def _stem(path: Path) -> str:
     return path.name.partition(".tar.")[0]
 
 
-def _flatten(archives: Sequence[Path], directory: Path, work: _Work) -> Unpacked:
-    directory = directory.absolute()
+def _flatten(archives: Sequence[Path], directory: Path, work: _Work) -> int:
     if _is_foreign(directory):
         raise UsageError(
             f"{directory}: is not empty and was not made by this task, so it is not replaced; "
             "name a new or an empty directory"
         )
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = _fresh(directory)
-    try:
-        files, _ = work.fill(archives, partial, lambda _, member: member.path)
-        (partial / PREFIX_MARKER).touch()
-        _replace_directory(partial, directory)
-    finally:
-        _remove(partial)
-    return Unpacked(directory, files)
+    with _fresh(directory) as partial:
+        files, _ = work.fill(archives, partial, _place_in_prefix)
+        (partial / _TREE / PREFIX_MARKER).touch()
+        _replace_directory(partial / _TREE, directory)
+    return files
 
 
-def _bootstrap(archives: Sequence[Path], directory: Path, work: _Work) -> Unpacked:
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = _fresh(directory.absolute() / "bootstrap")
-    try:
+def _place_in_prefix(archive: Path, member: Member) -> str:
+    if member.path.partition("/")[0] == PREFIX_MARKER:
+        raise ConflictError(f"{archive.name}: holds {member.name!r}, a name that is kept for us")
+    return member.path
+
+
+def _bootstrap(archives: Sequence[Path], directory: Path, work: _Work) -> int:
+    with _fresh(directory / "bootstrap") as partial:
         files, read = work.fill(archives, partial, lambda _, member: member.name)
-        for stage in sorted({stage for one in read for stage in one.stages}):
-            (partial / stage).mkdir(parents=True, exist_ok=True)
+        stages = sorted({stage for one in read for stage in one.stages})
+        _check_apart(stages)
+        for stage in stages:
+            (partial / _TREE / stage).mkdir(parents=True, exist_ok=True)
             marker = directory / f"{stage}.prebuilt"
             marker.unlink(missing_ok=True)  # it stands for a whole stage, so it goes first
             (directory / stage).parent.mkdir(parents=True, exist_ok=True)
-            _replace_directory(partial / stage, directory / stage)
+            _replace_directory(partial / _TREE / stage, directory / stage)
             marker.touch()
+    return files
+
+
+def _check_apart(stages: Sequence[str]) -> None:
+    """One stage is replaced after the other: none may hold another, or another's mark."""
+    taken = {name for stage in stages for name in (stage, f"{stage}.prebuilt")}
+    for stage in stages:
+        above = stage.rpartition("/")[0]
+        while above and above not in taken:
+            above = above.rpartition("/")[0]
+        if not above and stage.endswith(".prebuilt") and stage.removesuffix(".prebuilt") in stages:
+            above = stage
+        if above:
+            raise ConflictError(
+                f"stage {stage!r} lies in the place of {above!r}, which another archive needs; "
+                "bootstrap one of them elsewhere"
+            )
+
+
+@contextlib.contextmanager
+def _fresh(final: Path) -> Iterator[Path]:
+    """An empty directory beside ``final``, for as long as it is needed."""
+    partial = final.with_name(f".{final.name}.partial")
+    _remove(partial)  # a call that was killed may have left one
+    partial.mkdir(parents=True)
+    try:
+        yield partial
     finally:
         _remove(partial)
-    return Unpacked(directory, files)
-
-
-def _fresh(final: Path) -> Path:
-    """An empty directory beside ``final``, without what a killed call left there."""
-    partial = final.with_name(f".{final.name}.partial")
-    _remove(partial)
-    partial.mkdir(parents=True)
-    return partial
 
 
 def _is_foreign(directory: Path) -> bool:
-    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+    if directory.is_symlink():
         return True
     if not directory.exists() or (directory / PREFIX_MARKER).exists():
         return False
@@ -248,6 +286,9 @@ def _remove(directory: Path) -> None:
         return
     if not directory.exists():
         return
-    for path, _, _ in os.walk(directory):
-        Path(path).chmod(0o700)
+    directory.chmod(0o700)
+    for path, names, _ in os.walk(directory):
+        for below in (Path(path, name) for name in names):
+            if not below.is_symlink():
+                below.chmod(0o700)  # before the walk goes on into it
     shutil.rmtree(directory)

@@ -116,7 +116,8 @@ def _unpack(
     console: Console,
 ) -> None:
     assert options.mode is not None  # noqa: S101 - asked by the only caller
-    with console.progress(options.mode.value) as progress:
+    total = sum(archive.size for archive in archives)
+    with console.progress(options.mode.value, total) as progress:
         unpacked = unpack(
             [archive.path for archive in archives],
             directory,

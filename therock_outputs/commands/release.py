@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from therock_outputs.artifacts.reproducible import source_date_epoch
-from therock_outputs.artifacts.sample_run import SAMPLE_RUN_ID, write_sample_run
+from therock_outputs.artifacts.sample_run import SAMPLE_RUN_ID
 from therock_outputs.artifacts.tree import OnConflict
+from therock_outputs.commands.sample import DEFAULT_STAGING, complete_sample
 from therock_outputs.console import Console
 from therock_outputs.errors import UsageError
 from therock_outputs.places import Places, places_of
@@ -19,11 +22,10 @@ from therock_outputs.release.report import ReleaseReport, report_of, tell
 from therock_outputs.release.state import only_one_release
 from therock_outputs.release.steps import STEPS
 from therock_outputs.settings import Settings
+from therock_outputs.storage import LocalStorage
 from therock_outputs.tarballs.encoding import DEFAULT_LEVELS, Encoding, TarballFormat
 
 __all__ = ["ChainOptions", "run_chain", "run_tarballs", "run_upload"]
-
-_SAMPLE_STAGING = Path("build") / "staging"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class ChainOptions:
 
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
-    start: str | None = None
+    from_: str | None = None
     tarball_format: str = TarballFormat.GZ.value
     compression_level: int | None = None
     include_test_tarballs: bool = False
@@ -55,8 +57,7 @@ class ChainOptions:
 
 def run_tarballs(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
     """The task ``build-tarballs``: fetch what is missing, then build."""
-    skip = ("fetch",) if options.artifacts_dir else ()
-    return run_chain(settings, replace(options, only=("fetch", "tarballs"), skip=skip), console)
+    return run_chain(settings, replace(options, only=("fetch", "tarballs")), console)
 
 
 def run_upload(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
@@ -66,9 +67,11 @@ def run_upload(settings: Settings, options: ChainOptions, console: Console) -> R
 
 def run_chain(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
     """Run the chosen steps and tell what came of them."""
-    steps = choose_steps(STEPS, only=options.only, skip=options.skip, start=options.start)
-    if settings.run_id == SAMPLE_RUN_ID:
-        settings = _with_sample(settings, console)
+    steps = choose_steps(STEPS, only=options.only, skip=options.skip, start=options.from_)
+    sample_staging = None
+    if settings.run_id == SAMPLE_RUN_ID:  # it never goes to S3
+        sample_staging = settings.staging_dir or DEFAULT_STAGING
+        settings = replace(settings, staging_dir=sample_staging)
     places = places_of(
         settings, upload_bucket=options.upload_bucket, upload_prefix=options.upload_prefix
     )
@@ -81,7 +84,12 @@ def run_chain(settings: Settings, options: ChainOptions, console: Console) -> Re
         console=console,
     )
     if settings.dry_run:
-        return report_of(run_steps(release, steps, dry_run=True))
+        with _stand_in(places, sample_staging) as seen:
+            return report_of(run_steps(replace(release, places=seen), steps, dry_run=True))
+    if sample_staging is not None:
+        sample = complete_sample(sample_staging, places.source, settings.jobs)
+        if sample is not None:
+            console.say(f"a sample run was written: {sample.root}")
     with only_one_release(release.work_dir):
         release = run_steps(release, steps, dry_run=False)
     report = report_of(release)
@@ -113,16 +121,12 @@ def _release_options(settings: Settings, options: ChainOptions) -> ReleaseOption
     )
 
 
-def _with_sample(settings: Settings, console: Console) -> Settings:
-    """Write the sample run where it is not there yet; it never goes to S3."""
-    staging = settings.staging_dir or _SAMPLE_STAGING
-    settings = replace(settings, staging_dir=staging)
-    places = places_of(settings)
-    if not settings.dry_run and not _is_there(places, staging):
-        sample = write_sample_run(staging)
-        console.say(f"a sample run was written: {sample.root}")
-    return settings
-
-
-def _is_there(places: Places, staging: Path) -> bool:
-    return places.source.root.local_path(staging).is_dir()
+@contextmanager
+def _stand_in(places: Places, staging: Path | None) -> Iterator[Places]:
+    """Places with a sample run to look at, where there is none: a dry run writes nothing."""
+    if staging is None or places.source.root.local_path(staging).exists():
+        yield places
+        return
+    with tempfile.TemporaryDirectory(prefix="therock-outputs-") as name:
+        complete_sample(Path(name), places.source, jobs=1)
+        yield replace(places, storage=LocalStorage(Path(name)), shown_staging_dir=staging)

@@ -21,12 +21,15 @@ from therock_outputs.storage import (
 __all__ = ["UploadPlan", "UploadSources", "execute_upload", "plan_upload", "size_of"]
 
 
+_SHA256SUM = ".sha256sum"
+
+
 @dataclass(frozen=True, slots=True)
 class UploadSources:
     """What lies on disk to be uploaded; each part may be missing."""
 
-    archives: tuple[Path, ...] = ()
-    """Archives, each followed by its ``.sha256sum`` file."""
+    archives: tuple[tuple[Path, str | None], ...] = ()
+    """Archives with their digests, which are checked; None: none is known."""
     tarballs: Path | None = None
     """A directory of tarballs with their SHA256SUMS."""
     logs: Path | None = None
@@ -70,9 +73,11 @@ def plan_upload(root: WorkflowOutputRoot, sources: UploadSources) -> UploadPlan:
     uploads: list[Upload] = []
     digests: list[Upload] = []
     sums: list[tuple[StorageLocation, bytes]] = []
-    for path in sources.archives:
-        target = root.archive(path.name)
-        (digests if path.name.endswith(".sha256sum") else uploads).append(Upload(path, target))
+    for path, sha256 in sources.archives:
+        uploads.append(Upload(path, root.archive(path.name), sha256=sha256))
+        beside = path.with_name(f"{path.name}{_SHA256SUM}")
+        if beside.exists():
+            digests.append(Upload(beside, root.archive_digest(path.name)))
     if sources.tarballs is not None:
         # What lies there without being named is of an earlier version, and stays behind.
         for name, digest in read_sums(sources.tarballs).items():

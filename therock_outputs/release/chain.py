@@ -17,7 +17,7 @@ from therock_outputs.storage import Transfer
 from therock_outputs.tarballs.assemble import WrittenTarball
 from therock_outputs.tarballs.encoding import Encoding
 
-__all__ = ["Release", "ReleaseOptions", "Step", "choose_steps", "run_steps"]
+__all__ = ["PlannedFile", "Release", "ReleaseOptions", "Step", "choose_steps", "run_steps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,26 @@ class ReleaseOptions:
     segments_dir: Path | None = None
     """Compressed segments of earlier runs; None: in the work directory."""
     archives_dir: Path | None = None
-    """Archives that were fetched before, instead of fetching."""
+    """Archives that are at hand, instead of fetching any."""
     logs_dir: Path | None = None
     manifests_dir: Path | None = None
     listings: bool = True
     mtime: int
     """Seconds since the epoch that everything inside of outputs carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file that a step would write."""
+
+    step: str
+    name: str
+    size: int | None
+    """Bytes; None where it has to be made first."""
+    target: str
+    """A path or an address."""
+    is_there: bool
+    """Whether something of this name and size is there already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +70,21 @@ class Release:
     jobs: int
     console: Console
     archives: tuple[FetchedArchive, ...] = ()
-    manifest: RunManifest = field(default_factory=RunManifest)
+    manifest: RunManifest | None = None
+    """None: nothing of this call has read it yet."""
     tarballs: tuple[WrittenTarball, ...] = ()
-    transfers: tuple[Transfer, ...] = ()
+    transfers: tuple[Transfer, ...] | None = None
+    """None: nothing was uploaded."""
+    planned: tuple[PlannedFile, ...] = ()
+    """What a dry run found that would be written."""
 
     @property
     def state(self) -> ReleaseState:
         """What earlier calls have finished."""
-        return ReleaseState(self.work_dir / "release-state.json")
+        run = self.places.source
+        # Not its bucket: tasks of one release may say in other words where it lies.
+        name = f"run {run.run_id}-{run.platform} of {run.repository}"
+        return ReleaseState(self.work_dir / "release-state.json", name)
 
     @property
     def tarballs_dir(self) -> Path:

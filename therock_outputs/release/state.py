@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from therock_outputs.errors import OutputsError
 from therock_outputs.storage.files import sha256_of_file
 
 __all__ = ["Output", "ReleaseState", "fingerprint", "only_one_release"]
 
-_VERSION = 1
+_VERSION = 2
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +33,43 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class _Entry:
+    """A step that ended."""
+
+    inputs: str
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What the file says."""
+
+    run: str
+    steps: Mapping[str, _Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseState:
-    """A JSON file: for each finished step its inputs and settings as one digest, its outputs."""
+    """A JSON file: for each finished step its inputs and settings as one digest, its outputs.
+
+    It speaks of one run. For any other run it counts as empty, and is replaced by the first
+    step of that run that ends.
+    """
 
     path: Path
+    run: str
+    """The run that is read, in words."""
+
+    @property
+    def other_run(self) -> str | None:
+        """The run that the file speaks of, when it is another one."""
+        content = self._read()
+        return content.run if content is not None and content.run != self.run else None
+
+    def recorded(self, step: str) -> tuple[Output, ...] | None:
+        """What a step of this run noted as its outputs, not verified; None when it never ended."""
+        entry = self._steps().get(step)
+        return entry.outputs if entry else None
 
     def outputs_of(self, step: str, inputs: str) -> tuple[Output, ...] | None:
         """The outputs of a step that need not be repeated; None when it has to be.
@@ -45,52 +77,73 @@ class ReleaseState:
         It has to be when it never ended, when its inputs or settings are others, and when an
         output is gone or is not what it was: outputs are read and digested, never assumed.
         """
-        entry = self._load().get(step)
-        if entry is None or entry["inputs"] != inputs:
+        entry = self._steps().get(step)
+        if entry is None or entry.inputs != inputs:
             return None
-        outputs = tuple(
-            Output(self.path.parent / output["path"], output["size"], output["sha256"])
-            for output in entry["outputs"]
-        )
-        for output in outputs:
+        for output in entry.outputs:
             if not _is_whole(output):
                 _log.info("%s: %s is not what it was, so the step is repeated", step, output.path)
                 return None
-        return outputs
+        return entry.outputs
 
     def record(self, step: str, inputs: str, outputs: Sequence[Output]) -> None:
         """Note a finished step."""
-        steps = self._load()
-        steps[step] = {
-            "inputs": inputs,
+        steps = {**self._steps(), step: _Entry(inputs, tuple(outputs))}
+        content = {
+            "version": _VERSION,
+            "run": self.run,
+            "steps": {name: self._as_json(entry) for name, entry in steps.items()},
+        }
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=1, sort_keys=True) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+    def _as_json(self, entry: _Entry) -> dict[str, object]:
+        # Relative paths, so that a work directory can be moved.
+        return {
+            "inputs": entry.inputs,
             "outputs": [
                 {
                     "path": os.path.relpath(output.path, self.path.parent),
                     "size": output.size,
                     "sha256": output.sha256,
                 }
-                for output in outputs
+                for output in entry.outputs
             ],
         }
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        text = json.dumps({"version": _VERSION, "steps": steps}, indent=1, sort_keys=True)
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
 
-    def _load(self) -> dict[str, Any]:
+    def _steps(self) -> Mapping[str, _Entry]:
+        content = self._read()
+        return content.steps if content is not None and content.run == self.run else {}
+
+    def _read(self) -> _Content | None:
         try:
             data = json.loads(self.path.read_bytes())
-            steps = data["steps"] if data["version"] == _VERSION else {}
+            if data["version"] != _VERSION:
+                return None
+            steps = {name: self._entry(entry) for name, entry in data["steps"].items()}
+            return _Content(str(data["run"]), steps)
         except FileNotFoundError:
-            return {}
-        except (ValueError, KeyError, TypeError):
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
             # Worth a repetition, not an error: everything in it can be made again.
             _log.warning("%s: unreadable, so every step is repeated", self.path)
-            return {}
-        return dict(steps)
+            return None
+
+    def _entry(self, data: Mapping[str, object]) -> _Entry:
+        outputs = data["outputs"]
+        if not isinstance(outputs, list):
+            raise TypeError
+        return _Entry(
+            str(data["inputs"]),
+            tuple(
+                Output(self.path.parent / o["path"], int(o["size"]), str(o["sha256"]))
+                for o in outputs
+            ),
+        )
 
 
 def fingerprint(values: Mapping[str, object]) -> str:
@@ -118,5 +171,5 @@ def _is_whole(output: Output) -> bool:
         if output.path.stat().st_size != output.size:
             return False
         return sha256_of_file(output.path) == output.sha256
-    except FileNotFoundError:
+    except OSError:
         return False

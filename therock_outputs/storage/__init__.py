@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from therock_outputs.storage.base import (
@@ -16,11 +17,11 @@ from therock_outputs.storage.base import (
     Upload,
 )
 from therock_outputs.storage.between import copy_between, open_storage
-from therock_outputs.storage.dry_run import DryRunStorage
-from therock_outputs.storage.files import SourceFile, content_type_of, files_to_upload
-from therock_outputs.storage.local import LocalStorage
 
 if TYPE_CHECKING:
+    from therock_outputs.storage.dry_run import DryRunStorage
+    from therock_outputs.storage.files import SourceFile, content_type_of, files_to_upload
+    from therock_outputs.storage.local import LocalStorage
     from therock_outputs.storage.s3 import S3Storage
 
 __all__ = [
@@ -43,10 +44,21 @@ __all__ = [
     "open_storage",
 ]
 
+# Loaded when they are first asked for: most tasks need one backend, and a fetch from a near
+# server is over in the time that it takes to load all of them.
+_HOMES = {
+    "DryRunStorage": "dry_run",
+    "LocalStorage": "local",
+    "S3Storage": "s3",
+    "SourceFile": "files",
+    "content_type_of": "files",
+    "files_to_upload": "files",
+}
+
 
 def __getattr__(name: str) -> object:
-    if name == "S3Storage":
-        from therock_outputs.storage.s3 import S3Storage  # noqa: PLC0415 - boto3 is slow to import
-
-        return S3Storage
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    value: object = getattr(module, name)
+    return value

@@ -154,6 +154,10 @@ class Storage(abc.ABC):
                 digest.update(block)
         return digest.hexdigest()
 
+    def local_file(self, location: StorageLocation) -> Path | None:  # noqa: ARG002
+        """The file that holds the object on this machine; None where objects are no files."""
+        return None
+
     @abc.abstractmethod
     def download(
         self,

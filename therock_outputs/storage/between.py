@@ -1,4 +1,8 @@
-"""Choosing a backend, and moving objects from one to another."""
+"""Choosing a backend, and moving objects from one to another.
+
+Backends are imported where they are needed: loading those that are not would take longer than
+fetching a small run.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ from pathlib import Path
 from therock_outputs.errors import NotFoundError
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage.base import Download, IfExists, Progress, Storage, Transfer, Upload
-from therock_outputs.storage.dry_run import DryRunStorage
-from therock_outputs.storage.local import LocalStorage
 from therock_outputs.storage.parallel import Stop, run_parallel
 
 __all__ = ["copy_between", "open_storage"]
@@ -21,14 +23,22 @@ _JOBS = 4
 
 def open_storage(staging_dir: Path | None, dry_run: bool = False) -> Storage:
     """The staging directory when there is one, else S3; as a dry run when asked."""
-    storage: Storage
-    if staging_dir is not None:
-        storage = LocalStorage(staging_dir)
-    else:
-        from therock_outputs.storage.s3 import S3Storage  # noqa: PLC0415 - boto3 is slow to import
+    storage = _backend(staging_dir)
+    if dry_run:
+        from therock_outputs.storage.dry_run import DryRunStorage  # noqa: PLC0415
 
-        storage = S3Storage()
-    return DryRunStorage(storage) if dry_run else storage
+        return DryRunStorage(storage)
+    return storage
+
+
+def _backend(staging_dir: Path | None) -> Storage:
+    if staging_dir is None:
+        from therock_outputs.storage.s3 import S3Storage  # noqa: PLC0415
+
+        return S3Storage()
+    from therock_outputs.storage.local import LocalStorage  # noqa: PLC0415
+
+    return LocalStorage(staging_dir)
 
 
 def copy_between(
@@ -46,6 +56,8 @@ def copy_between(
     temporary file, so that memory does not grow with its size, an interrupted transfer resumes
     and its digest is known before it is published; at most ``jobs`` such files exist at once.
     """
+    from therock_outputs.storage.dry_run import DryRunStorage  # noqa: PLC0415
+
     if source is destination:
         return source.copy(pairs, if_exists=if_exists, jobs=jobs, progress=progress)
     if isinstance(destination, DryRunStorage):
@@ -68,17 +80,17 @@ class _Move:
     def __call__(self, pair: tuple[StorageLocation, StorageLocation], stop: Stop) -> Transfer:
         location, target = pair
         stop.check()
+        path = self.source.local_file(location)
+        if path is not None:
+            upload = Upload(path, target, self.if_exists)
+            [transfer] = self.destination.upload([upload], jobs=1, progress=self.progress)
+            return transfer
         with tempfile.TemporaryDirectory(prefix="therock-outputs-") as directory:
-            progress = self.progress
-            if isinstance(self.source, LocalStorage):
-                upload = Upload(self.source.path_of(location), target, self.if_exists)
-            else:
-                path = Path(directory) / "object"
-                download = Download(location, path)
-                [fetched] = self.source.download([download], jobs=1, progress=progress)
-                upload = Upload(path, target, self.if_exists, sha256=fetched.sha256)
-                progress = None  # these bytes have been counted
-            [transfer] = self.destination.upload([upload], jobs=1, progress=progress)
+            path = Path(directory) / "object"
+            download = Download(location, path)
+            [fetched] = self.source.download([download], jobs=1, progress=self.progress)
+            upload = Upload(path, target, self.if_exists, sha256=fetched.sha256)
+            [transfer] = self.destination.upload([upload], jobs=1)  # counted while fetched
         return transfer
 
 

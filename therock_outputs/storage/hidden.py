@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,7 +62,7 @@ def temporary_file(directory: Path) -> Iterator[tuple[int, Path]]:
     It is created with the permissions of an ordinary new file, since it becomes one.
     """
     while True:
-        path = directory / f"{_PARTIAL}{secrets.token_hex(8)}"
+        path = directory / f"{_PARTIAL}{os.urandom(8).hex()}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         # Between these two lines a sweep may have taken the file for an abandoned one.
         if try_lock(descriptor) and is_at(descriptor, path):

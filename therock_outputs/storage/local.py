@@ -247,6 +247,10 @@ class LocalStorage(Storage):
             )
         return path
 
+    def local_file(self, location: StorageLocation) -> Path | None:
+        """The file itself; NotFoundError when there is none."""
+        return self.path_of(location)
+
     def path_of(self, location: StorageLocation) -> Path:
         """The file that holds an object; NotFoundError when there is none."""
         if self.stat(location) is None:

@@ -80,7 +80,7 @@ def publish(temporary: Path, path: Path, if_exists: IfExists) -> bool:
     return True
 
 
-def write_all(data: bytes, descriptor: int) -> int:
+def write_all(data: bytes | memoryview, descriptor: int) -> int:
     """Write all of ``data``; its size in bytes."""
     view = memoryview(data)
     while view:

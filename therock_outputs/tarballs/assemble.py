@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import takewhile
@@ -15,6 +15,7 @@ import deflate
 import zstandard
 
 from therock_outputs.artifacts.archives import Kind
+from therock_outputs.storage.local_io import os_errors, write_all
 from therock_outputs.tarballs.encoding import SEGMENT_SIZE, TarballFormat
 from therock_outputs.tarballs.index import Segment
 from therock_outputs.tarballs.overlay import Overlay
@@ -76,10 +77,11 @@ def assemble(
     tarballs of a run the same, whatever other tarballs are made with it.
     """
     shared = len(generic.archives)
+    modes = complete.directories  # an archive of a target may list what is implied before
     parts = [
-        *_directories(generic.directories, {}, store, mtime),
+        *_directories(generic.directories.keys(), modes, store, mtime),
         *_members(complete, range(shared), store),
-        *_directories(complete.directories, generic.directories, store, mtime),
+        *_directories(modes.keys() - generic.directories.keys(), modes, store, mtime),
         *_members(complete, range(shared, len(complete.archives)), store),
     ]
     length = sum(part.length for part in parts) + len(END_OF_ARCHIVE)
@@ -125,9 +127,10 @@ class _Writer:
         path = self.assembly.path
         partial = path.with_name(f".{path.name}.partial")
         try:
-            with partial.open("wb", buffering=0) as file:
-                digest = self._write_parts(file.fileno(), report)
-            partial.replace(path)
+            with os_errors(f"{path} cannot be written"):
+                with partial.open("wb", buffering=0) as file:
+                    digest = self._write_parts(file.fileno(), report)
+                partial.replace(path)
         except BaseException as error:
             if self.first and not self.state.done():
                 self.state.set_exception(error)
@@ -151,14 +154,9 @@ class _Writer:
             data = self.store.read_into(part.key, part.size, buffer)
             if digesting:
                 digest.update(data)
-            _write_all(descriptor, data)
+            write_all(data, descriptor)
             report(self.assembly.path.name, part.size)
         return digest.hexdigest()
-
-
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
 
 
 def _groups(assemblies: Sequence[Assembly]) -> Iterator[list[Assembly]]:
@@ -176,15 +174,15 @@ def _common_parts(group: Sequence[Assembly]) -> int:
 
 
 def _directories(
-    directories: Mapping[str, int | None],
-    already: Mapping[str, int | None],
+    paths: AbstractSet[str],
+    modes: Mapping[str, int | None],
     store: SegmentStore,
     mtime: int,
 ) -> Iterator[Part]:
     """Directories by path, each once, with parents first; in segments of the usual size."""
     block = bytearray()
-    for path in sorted(directories.keys() - already.keys()):
-        mode = directories[path]
+    for path in sorted(paths):
+        mode = modes[path]
         mode = _IMPLIED_MODE if mode is None else mode
         block += tar_header(path + "/", Kind.DIRECTORY, mode=mode, mtime=mtime)
         if len(block) >= SEGMENT_SIZE:

@@ -14,6 +14,7 @@ from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.errors import IntegrityError, NotFoundError
 from therock_outputs.storage import Progress
 from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.storage.local_io import os_errors
 from therock_outputs.tarballs.assemble import (
     Assembly,
     WrittenTarball,
@@ -24,7 +25,7 @@ from therock_outputs.tarballs.encode import EncodeUnit, encode_archives
 from therock_outputs.tarballs.index import ArchiveIndex
 from therock_outputs.tarballs.overlay import Overlay
 from therock_outputs.tarballs.plan import PlannedTarball, TarballPlan
-from therock_outputs.tarballs.store import SegmentStore
+from therock_outputs.tarballs.store import SegmentStore, write_whole
 
 __all__ = [
     "SHA256SUMS",
@@ -113,6 +114,8 @@ def prepare_tarballs(
     with ThreadPoolExecutor(jobs, "verify") as pool:
         digests = list(pool.map(_verified_digest, chosen))
     store = SegmentStore(segments_dir, plan.options.encoding)
+    with os_errors(f"{segments_dir} cannot be used"):
+        store.directory.mkdir(parents=True, exist_ok=True)
     units = [
         EncodeUnit(archive.path, digest, mtime)
         for archive, digest in zip(chosen, digests, strict=True)
@@ -130,7 +133,10 @@ def write_prepared(
 
     ``progress`` counts the tarballs' bytes.
     """
-    prepared.output_dir.mkdir(parents=True, exist_ok=True)
+    with os_errors(f"{prepared.output_dir} cannot be written"):
+        prepared.output_dir.mkdir(parents=True, exist_ok=True)
+        # Those of an earlier call must not stand beside other tarballs, however this ends.
+        (prepared.output_dir / SHA256SUMS).unlink(missing_ok=True)
     written = write_tarballs(
         prepared.assemblies, prepared.store, jobs=jobs or os.cpu_count() or 1, progress=progress
     )
@@ -138,10 +144,8 @@ def write_prepared(
 
 
 def _verified_digest(archive: ArchiveFile) -> str:
-    try:
+    with os_errors(f"{archive.path} cannot be read; fetch the run again"):
         digest = sha256_of_file(archive.path)
-    except FileNotFoundError:
-        raise NotFoundError(f"{archive.path}: is gone; fetch the run again") from None
     if archive.sha256 is not None and digest != archive.sha256:
         raise IntegrityError(
             f"{archive.path}: its SHA-256 is {digest}, not {archive.sha256} as published; "
@@ -191,7 +195,5 @@ def _write_sums(output_dir: Path, written: Sequence[WrittenTarball]) -> Path:
     by_name = sorted(written, key=lambda tarball: tarball.path.name)
     lines = [f"{tarball.sha256}  {tarball.path.name}\n" for tarball in by_name]
     path = output_dir / SHA256SUMS
-    partial = path.with_name(f".{SHA256SUMS}.partial")
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, "".join(lines).encode())
     return path

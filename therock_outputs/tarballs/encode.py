@@ -17,6 +17,7 @@ from pathlib import Path
 from therock_outputs.artifacts.archives import ArchiveReader, Kind, Member, open_archive
 from therock_outputs.artifacts.tarstream import padding
 from therock_outputs.errors import IntegrityError
+from therock_outputs.storage.local_io import os_errors
 from therock_outputs.tarballs.encoding import SEGMENT_SIZE
 from therock_outputs.tarballs.index import (
     ArchiveIndex,
@@ -81,7 +82,8 @@ def encode_archives(
     """
     encoder = _Encoder(store, jobs, progress or (lambda _label, _count: None))
     readers = max(1, -(-jobs // _WORKERS_PER_READER))
-    largest_first = sorted(units, key=lambda unit: -unit.path.stat().st_size)
+    with os_errors("an archive cannot be read; fetch the run again"):
+        largest_first = sorted(units, key=lambda unit: -unit.path.stat().st_size)
     with (
         ThreadPoolExecutor(jobs, "compress") as workers,
         ThreadPoolExecutor(readers, "decode") as decoders,
@@ -126,7 +128,7 @@ class _Encoder:
         index = self._stored_index(path)
         if index is not None:
             self.progress(unit.path.name, unit.path.stat().st_size)
-            return index
+            return replace(index, archive=unit.path.name)  # its name may be another in this run
         with open_archive(unit.path) as reader:
             index = _ArchiveEncoder(self, unit, reader).encode()
         write_index(path, index)
@@ -157,7 +159,7 @@ class _Encoder:
         try:
             index = read_index(path)
         except IntegrityError:
-            path.unlink()
+            path.unlink(missing_ok=True)
             return None
         if index is None:
             return None
@@ -203,19 +205,18 @@ class _ArchiveEncoder:
         )
 
     def _add(self, member: Member) -> None:
-        if self._encoder.stop.is_set():
-            raise _StoppedError
         if not member.path:
             return  # the stage itself, which becomes the prefix
         number = len(self._members)
-        link = member.link
+        link, mode = member.link, member.mode
         if member.kind is Kind.HARDLINK:
             file = self._files[member.name] = self._files[link]
             self._hard_links[number] = file
-            link = self._members[file].path
+            # Some tools set the mode of a file again at each of its names.
+            link, mode = self._members[file].path, self._members[file].mode
         elif member.kind is Kind.FILE:
             self._files[member.name] = number
-        indexed = IndexedMember(member.path, member.kind, member.mode, member.size, link)
+        indexed = IndexedMember(member.path, member.kind, mode, member.size, link)
         self._members.append(indexed)
         if member.kind is not Kind.DIRECTORY:
             self._add_blocks(number, indexed)
@@ -265,6 +266,8 @@ class _ArchiveEncoder:
 
     def _flush(self) -> None:
         """Hand the buffer to a worker."""
+        if self._encoder.stop.is_set():
+            raise _StoppedError
         if self._buffer is None or not self._pieces:
             return
         self._jobs.append(

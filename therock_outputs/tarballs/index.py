@@ -9,6 +9,7 @@ from pathlib import Path
 
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.errors import IntegrityError
+from therock_outputs.tarballs.store import write_whole
 
 __all__ = ["ArchiveIndex", "IndexedMember", "Segment", "Span", "read_index", "write_index"]
 
@@ -88,10 +89,7 @@ def write_index(path: Path, index: ArchiveIndex) -> None:
         },
         separators=(",", ":"),
     ).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-    partial.replace(path)
+    write_whole(path, hashlib.sha256(body).hexdigest().encode() + b"\n", body)
 
 
 def read_index(path: Path) -> ArchiveIndex | None:

@@ -16,8 +16,6 @@ from therock_outputs.tarballs.index import ArchiveIndex, IndexedMember
 
 __all__ = ["Overlay"]
 
-_IMPLIED_MODE = 0o755
-
 
 @dataclass(slots=True)
 class Overlay:
@@ -57,7 +55,7 @@ class Overlay:
             self._check_parents(member.path, index)
             if member.kind is Kind.DIRECTORY:
                 if owner := self._owners.get(member.path):
-                    raise self._conflict(member.path, owner, index)
+                    raise self._not_both(member.path, self.archives[owner[0]], index)
                 if self.directories.get(member.path) is None:
                     self.directories[member.path] = member.mode
             else:
@@ -77,35 +75,43 @@ class Overlay:
                 raise IntegrityError(
                     f"{owner}: link {path!r} leads out of the prefix through other links"
                 ) from None
-        for position, path in sorted(self._replaced):
-            for number, member in enumerate(self.archives[position].members):
-                kept = number not in self.dropped[position]
-                if member.kind is Kind.HARDLINK and member.link == path and kept:
-                    raise ConflictError(
-                        f"{self.archives[position].archive}: {member.path!r} is a hard link to "
-                        f"{path!r}, which another archive replaces; leave one of them out"
-                    )
+        if self._replaced:
+            self._check_hard_links()
 
     def replaced(self) -> list[tuple[str, str]]:
         """Archive and path of each member that gave way to different content."""
         return [(self.archives[place].archive, path) for place, path in sorted(self._replaced)]
 
+    def _check_hard_links(self) -> None:
+        """Each needs its own content under its target's name, and before it.
+
+        Its own archive's file may have given way to an equal one that was then replaced.
+        """
+        for position, index in enumerate(self.archives):
+            dropped = self.dropped.get(position, set())
+            for number, member in enumerate(index.members):
+                if member.kind is not Kind.HARDLINK or number in dropped:
+                    continue
+                owner = self._owners[member.link]
+                rival = self.archives[owner[0]].members[owner[1]]
+                if _content(rival) != _content(member) or owner > (position, number):
+                    raise ConflictError(
+                        f"{index.archive}: {member.path!r} is a hard link to {member.link!r}, "
+                        f"which {self.archives[owner[0]].archive} replaces; leave one of them out"
+                    )
+
     def _check_parents(self, path: str, index: ArchiveIndex) -> None:
         parent = path.rpartition("/")[0]
         while parent and parent not in self.directories:
             if owner := self._owners.get(parent):
-                raise self._conflict(parent, owner, index)
+                raise self._not_both(parent, self.archives[owner[0]], index)
             self.directories[parent] = None
             parent = parent.rpartition("/")[0]
 
     def _claim(self, position: int, number: int, member: IndexedMember) -> None:
         path, index = member.path, self.archives[position]
         if path in self.directories:
-            first = next(a.archive for a in self.archives if _has_below(a, path))
-            raise ConflictError(
-                f"{path!r} is a directory in {first} and a {member.kind.value} in "
-                f"{index.archive}; leave one of them out"
-            )
+            raise self._not_both(path, next(a for a in self.archives if _has(a, path)), index)
         owner = self._owners.get(path)
         if owner is None:
             self._own(path, position, number, member)
@@ -131,6 +137,13 @@ class Overlay:
         if replaced:
             self._replaced.add((position, path))
 
+    @staticmethod
+    def _not_both(path: str, first: ArchiveIndex, second: ArchiveIndex) -> ConflictError:
+        return ConflictError(
+            f"{path!r} is a directory in one and not in the other of {first.archive} and "
+            f"{second.archive}; leave one of them out"
+        )
+
     def _conflict(self, path: str, owner: tuple[int, int], index: ArchiveIndex) -> ConflictError:
         return ConflictError(
             f"{path!r} differs between {self.archives[owner[0]].archive} and {index.archive}; "
@@ -145,7 +158,7 @@ def _content(member: IndexedMember) -> tuple[str, str]:
     return "file", member.digest
 
 
-def _has_below(index: ArchiveIndex, path: str) -> bool:
+def _has(index: ArchiveIndex, path: str) -> bool:
     return any(
         member.path.startswith(path + "/") or member.path == path for member in index.members
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from therock_outputs.artifacts.gpu_families import GpuFamilies
@@ -83,18 +83,19 @@ def plan_tarballs(
     names = _families(archives, options)
     planned: list[PlannedTarball] = []
     targets_of = {name: _targets(name, families, archives) for name in names}
-    groups = dict(targets_of)
+    for family, targets in targets_of.items():
+        planned.extend(_planned(family, {family: targets}, archives, options))
     if options.split:
-        groups[MULTIARCH] = tuple(t for targets in targets_of.values() for t in targets)
-    for family, targets in groups.items():
-        planned.extend(_planned(family, targets, archives, options))
+        planned.extend(_planned(MULTIARCH, targets_of, archives, options))
     return TarballPlan(options, tuple(planned))
 
 
 def _families(archives: Sequence[ArchiveName], options: TarballOptions) -> tuple[str, ...]:
     """The families asked for, else those that the archives name, sorted; each once."""
     if options.families:
-        return tuple(dict.fromkeys(options.families))
+        # A target is matched without its feature suffixes, so its tarball is not called by them:
+        # GNU tar takes a file name with a colon for one on another machine.
+        return tuple(dict.fromkeys(map(base_target, options.families)))
     found = {a.artifact.base_target for a in archives if not a.artifact.is_generic}
     if not found:
         raise NotFoundError(
@@ -107,46 +108,46 @@ def _families(archives: Sequence[ArchiveName], options: TarballOptions) -> tuple
 def _targets(
     family: str, families: GpuFamilies, archives: Sequence[ArchiveName]
 ) -> tuple[str, ...]:
-    """What an archive of this family may be called after: the family and its targets."""
-    named = {archive.artifact.base_target for archive in archives}
+    """The family's targets; NotFoundError when the run has nothing for it or any of them."""
+    named = {a.artifact.base_target for a in archives if not a.artifact.is_generic}
     if families.is_known(family):
-        expanded = families.targets_of(base_target(family))
+        targets = families.targets_of(family)
     elif family in named:
-        expanded = ()
+        targets = ()
     else:
         families.targets_of(family)  # raises, with near matches
         raise AssertionError
-    matching = {family, *expanded} & named
-    if not matching:
-        have = ", ".join(sorted(named - {"generic"})) or "generic archives only"
+    if not {family, *targets} & named:
+        have = ", ".join(sorted(named)) or "generic archives only"
         raise NotFoundError(f"family {family!r} has no archives in this run, which has: {have}")
-    return tuple(dict.fromkeys((family, *expanded)))
+    return targets
 
 
 def _planned(
-    family: str,
-    targets: Sequence[str],
+    title: str,
+    families: Mapping[str, tuple[str, ...]],
     archives: Sequence[ArchiveName],
     options: TarballOptions,
 ) -> list[PlannedTarball]:
-    wanted = frozenset(targets)
+    """The tarballs of these families with their targets, under one title."""
+    wanted = {*families, *(target for targets in families.values() for target in targets)}
     chosen = sorted(
         (a for a in archives if a.artifact.is_generic or a.artifact.base_target in wanted),
         key=lambda archive: archive.sort_key,
     )
     plain = [archive for archive in chosen if not _is_for_tests(archive)]
     named = {archive.artifact.base_target for archive in chosen}
-    missing = tuple(t for t in dict.fromkeys(targets) if t not in named and t != family)
-    if missing and any(t in named for t in (family,)):
-        missing = ()  # an archive of the whole family serves all its targets
+    # An archive of the whole family serves all its targets.
+    lacking = [t for family, targets in families.items() if family not in named for t in targets]
+    missing = tuple(target for target in dict.fromkeys(lacking) if target not in named)
     variants = [("", plain)]
     if options.include_tests:
         variants.append(("-tests", chosen))
     ending = f"tar.{options.encoding.format.value}"
     return [
         PlannedTarball(
-            f"therock-dist-{options.platform}-{family}{mark}-{options.version}.{ending}",
-            family,
+            f"therock-dist-{options.platform}-{title}{mark}-{options.version}.{ending}",
+            title,
             tuple(members),
             missing,
         )

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from therock_outputs.errors import IntegrityError
+from therock_outputs.storage.local_io import os_errors, write_all
 from therock_outputs.tarballs.encoding import Encoding
 
-__all__ = ["SegmentStore", "Stored"]
+__all__ = ["SegmentStore", "Stored", "write_whole"]
 
 _DIGEST = hashlib.sha256().digest_size
 
@@ -51,12 +52,7 @@ class SegmentStore:
         """Write a segment; a second writer of the same key changes nothing."""
         digest = hashlib.sha256(data)
         path = self.path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{key}.{os.getpid()}-{threading.get_ident()}.partial")
-        with partial.open("wb", buffering=0) as file:
-            for part in (data, digest.digest()):
-                file.write(part)
-        partial.replace(path)
+        write_whole(path, data, digest.digest())
         return Stored(len(data), digest.hexdigest())
 
     def find(self, key: str) -> Stored | None:
@@ -75,14 +71,31 @@ class SegmentStore:
 
     def read_into(self, key: str, size: int, buffer: memoryview) -> memoryview:
         """Read the compressed bytes of a segment; returns the filled part of ``buffer``."""
-        descriptor = os.open(self.path(key), os.O_RDONLY)
-        try:
-            if os.readv(descriptor, [buffer[:size]]) != size:
-                raise IntegrityError(f"{self.path(key)}: is cut short; run the task again")
-        finally:
-            os.close(descriptor)
+        path = self.path(key)
+        with os_errors(f"{path} cannot be read; run the task again"):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if os.readv(descriptor, [buffer[:size]]) != size:
+                    raise IntegrityError(f"{path}: is cut short; run the task again")
+            finally:
+                os.close(descriptor)
         return buffer[:size]
 
     def read(self, key: str, size: int) -> bytes:
         """The compressed bytes of a segment."""
         return bytes(self.read_into(key, size, memoryview(bytearray(size))))
+
+
+def write_whole(path: Path, *parts: bytes) -> None:
+    """Write a file that appears whole or not at all, whoever else writes the same one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    with os_errors(f"{path} cannot be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb", buffering=0) as file:
+                for part in parts:
+                    write_all(part, file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise

@@ -1,4 +1,7 @@
-"""The S3 backend: what each method of the interface asks of the server."""
+"""The S3 backend: what each method of the interface asks of the server.
+
+What writes is imported when it is used: a fetch does without.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,10 @@ from therock_outputs.storage.base import (
 from therock_outputs.storage.parallel import Stop, run_parallel
 from therock_outputs.storage.s3.client import ConditionFailed, S3Client
 from therock_outputs.storage.s3.compare import stored_sha256
-from therock_outputs.storage.s3.copy import Copier
 from therock_outputs.storage.s3.download import download_all
 from therock_outputs.storage.s3.listing import list_objects
-from therock_outputs.storage.s3.multipart import headers_of
 from therock_outputs.storage.s3.settings import S3Settings
 from therock_outputs.storage.s3.stream import ObjectStream
-from therock_outputs.storage.s3.upload import Uploader
 
 __all__ = ["S3Storage"]
 
@@ -96,6 +96,8 @@ class S3Storage(Storage):
         progress: Progress | None = None,
     ) -> Transfers:
         """Put files in parallel; large ones in parts."""
+        from therock_outputs.storage.s3.upload import Uploader  # noqa: PLC0415
+
         threads = jobs or self.settings.jobs
         with ThreadPoolExecutor(threads, thread_name_prefix="part") as parts:
             uploader = Uploader(self._client, parts, progress)
@@ -110,6 +112,8 @@ class S3Storage(Storage):
         progress: Progress | None = None,
     ) -> Transfers:
         """Have the server copy objects; large ones in parts."""
+        from therock_outputs.storage.s3.copy import Copier  # noqa: PLC0415
+
         threads = jobs or self.settings.jobs
         with ThreadPoolExecutor(threads, thread_name_prefix="part") as parts:
             copier = Copier(self._client, parts, if_exists, progress)
@@ -149,6 +153,8 @@ class S3Storage(Storage):
         stop: Stop,
     ) -> bool:
         """Write if the file is still of version ``etag`` (None: absent); whether it stands."""
+        from therock_outputs.storage.s3.multipart import headers_of  # noqa: PLC0415
+
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": f'"{etag}"'}
         digest = hashlib.sha256(new).hexdigest()
         try:

@@ -15,7 +15,7 @@ from therock_outputs.storage.parallel import Stop
 from therock_outputs.storage.s3.direct import Direct, Target, direct_access, uses_proxy
 from therock_outputs.storage.s3.errors import explain
 from therock_outputs.storage.s3.failures import REQUEST_ERRORS, Refusal
-from therock_outputs.storage.s3.settings import Caller, S3Settings
+from therock_outputs.storage.s3.settings import DEFAULT_REGION, Caller, S3Settings
 
 if TYPE_CHECKING:
     from therock_outputs.storage.s3.boto import Boto
@@ -67,8 +67,14 @@ class S3Client:
 
     @property
     def caller(self) -> Caller:
-        """Who the server sees."""
-        return self.direct.caller if self.direct else self.boto.caller
+        """Who the server sees, as far as it is known: messages about failures need it too."""
+        if self.direct is not None:
+            return self.direct.caller
+        with self._lock:
+            if self._boto is not None:
+                return self._boto.caller
+        region = self.settings.region_name() or DEFAULT_REGION
+        return Caller(self.settings.endpoint() or "AWS", region, signed=False)
 
     @property
     def ca_bundle(self) -> str:

@@ -94,8 +94,13 @@ class Copier:
         and reading them all back would cost more than the copy.
         """
         stored = self._client.head(target, stop)
-        if stored is None or stored.info.size != source.info.size:
-            size = "nothing" if stored is None else f"{stored.info.size} bytes"
+        if stored is None:
+            raise NotFoundError(
+                f"{target.s3_uri} vanished after it was copied; make sure that nobody else "
+                "removes it, and copy it again"
+            )
+        if stored.info.size != source.info.size:
+            size = f"{stored.info.size} bytes"
             raise conflict(target, size, f"the {source.info.size} bytes of a copy")
         if source.sha256 and stored.sha256 and source.sha256 != stored.sha256:
             raise conflict(target, f"SHA-256 {stored.sha256}", f"SHA-256 {source.sha256}")

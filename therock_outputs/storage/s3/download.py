@@ -1,8 +1,9 @@
 """Fetching many objects at once: large ones in ranges, verified while they arrive.
 
-Each file has one worker that fetches it from its front and hashes as it goes, so that most
-bytes are hashed while they are still in the processor's cache. A worker that finds no further
-file takes ranges from the back of whichever file has most left.
+Each file has one worker that fetches it range by range. A worker that finds no further file
+helps with the one that has most left, at its front too: a SHA-256 can only be made in order, so
+whoever fetches the range at which it stands hashes what is still in the processor's cache, and
+whoever finishes a range hashes what has become contiguous.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class _Batch:
                 if ready:
                     index = max(ready)[1]
                     fetch = self._active[index]
-                    claimed = fetch.claim_back()
+                    claimed = fetch.claim(joining=True)
                     if claimed is not None:
                         return index, claimed
                 elif all(fetch.confirmed for fetch in self._active.values()):
@@ -128,7 +129,8 @@ class _Batch:
     def _help(self, index: int, claimed: Range, buffer: memoryview, stop: Stop) -> None:
         fetch = self._active[index]
         with os_errors(f"{fetch.item.source.s3_uri} cannot be fetched to {fetch.item.path}"):
-            self._transfer(fetch, claimed, buffer, stop, hashing=False)
+            self._transfer(fetch, claimed, buffer, stop)
+            fetch.catch_up(buffer, stop)
             self._leave(index, fetch, buffer, stop)
 
     def _own(self, index: int, buffer: memoryview, stop: Stop) -> None:
@@ -144,13 +146,10 @@ class _Batch:
                 self._active[index] = fetch
             fetch.catch_up(buffer, stop)
             self._begin(fetch, buffer, stop)
-            while True:
+            fetch.catch_up(buffer, stop)
+            while claimed := fetch.claim():
+                self._transfer(fetch, claimed, buffer, stop)
                 fetch.catch_up(buffer, stop)
-                claimed = fetch.claim_front()
-                if claimed is None:
-                    break
-                hashing = claimed[0] == fetch.hashed
-                self._transfer(fetch, claimed, buffer, stop, hashing=hashing)
             self._leave(index, fetch, buffer, stop)
 
     def _already_there(self, item: Download, stop: Stop) -> Transfer | None:
@@ -172,12 +171,11 @@ class _Batch:
 
     def _begin(self, fetch: Fetch, buffer: memoryview, stop: Stop) -> None:
         """Make the first request, which tells size and version, and fetch its range."""
-        first = fetch.first_range()
         try:
-            self._transfer(fetch, first, buffer, stop, hashing=first[0] == fetch.hashed)
+            self._transfer(fetch, fetch.first_range(), buffer, stop)
         except ObjectChanged:
             fetch.start_over()
-            self._transfer(fetch, fetch.first_range(), buffer, stop, hashing=True)
+            self._transfer(fetch, fetch.first_range(), buffer, stop)
 
     def _transfer(
         self,
@@ -185,13 +183,12 @@ class _Batch:
         wanted: tuple[int, int | None],
         buffer: memoryview,
         stop: Stop,
-        *,
-        hashing: bool,
     ) -> None:
         """Fetch one range, going on from where it stopped after each failure that can pass.
 
         ObjectChanged means that what an earlier process left is of no use.
         """
+        hashing = fetch.begin_hashing(wanted[0])
         stream = _Stream(fetch, wanted, buffer, stop, hashing=hashing, progress=self._progress)
         retry = self._client.settings.retry
         source = fetch.item.source
@@ -217,6 +214,8 @@ class _Batch:
                     retry.pause(failures, stop)
         finally:
             fetch.note(stream.start, stream.position)
+            if hashing:
+                fetch.end_hashing()
 
     def _leave(self, index: int, fetch: Fetch, buffer: memoryview, stop: Stop) -> None:
         """Finish the file when this was its last worker."""

@@ -42,6 +42,7 @@ class Fetch:
         """What nobody has begun to fetch."""
         self.workers = 1
         self.lock = threading.Lock()
+        self._hashing = threading.Lock()
         self._range_size = range_size
 
     def first_range(self) -> tuple[int, int | None]:
@@ -95,28 +96,49 @@ class Fetch:
         self.etag = None
         self.hasher, self.hashed = hashlib.sha256(), 0
 
-    def claim_front(self) -> Range | None:
-        """The owner's next range; None when there is none left."""
-        with self.lock:
-            return self.gaps.popleft() if self.gaps else None
+    def claim(self, *, joining: bool = False) -> Range | None:
+        """The first range that nobody fetches yet; None when there is none left.
 
-    def claim_back(self) -> Range | None:
-        """A helper's range, with which it joins; None when there is none left."""
+        A worker that has not been at this file before joins with its first range.
+        """
         with self.lock:
             if not self.gaps:
                 return None
-            self.workers += 1
-            return self.gaps.pop()
+            self.workers += joining
+            return self.gaps.popleft()
 
     def note(self, start: int, end: int) -> None:
         """Remember that these bytes are in the file."""
         with self.lock:
             self.partial.note(start, end)
 
+    def begin_hashing(self, position: int) -> bool:
+        """Take over the hash if it stands at ``position`` and nobody has it."""
+        if not self._hashing.acquire(blocking=False):
+            return False
+        if self.hashed == position:
+            return True
+        self._hashing.release()
+        return False
+
+    def end_hashing(self) -> None:
+        """Hand the hash on."""
+        self._hashing.release()
+
     def catch_up(self, buffer: memoryview, stop: Stop) -> None:
-        """Hash what follows the hashed bytes and is in the file already."""
-        with self.lock:
-            limit = next((e for s, e in self.partial.done if s <= self.hashed < e), self.hashed)
+        """Hash what follows the hashed bytes and is in the file already, unless another does."""
+        while self._hashing.acquire(blocking=False):
+            try:
+                with self.lock:
+                    done = self.partial.done
+                    limit = next((e for s, e in done if s <= self.hashed < e), self.hashed)
+                if limit == self.hashed:
+                    return
+                self._hash_until(limit, buffer, stop)
+            finally:
+                self._hashing.release()
+
+    def _hash_until(self, limit: int, buffer: memoryview, stop: Stop) -> None:
         while self.hashed < limit:
             stop.check()
             view = buffer[: min(len(buffer), limit - self.hashed)]

@@ -30,7 +30,13 @@ def list_objects(client: S3Client, prefix: StorageLocation) -> Iterator[ObjectIn
             found = _list_directly(client, client.direct, prefix)
     if found is None:
         found = _all_pages(
-            lambda more: client.call("list_objects_v2", prefix, Prefix=prefix.key, **more),
+            lambda more: client.call(
+                "list_objects_v2",
+                prefix,
+                Prefix=prefix.key,
+                MaxKeys=client.settings.page_size,
+                **more,
+            ),
             "ContinuationToken",
         )
     for entry in sorted(found, key=lambda entry: key_order(entry["Key"])):
@@ -57,7 +63,8 @@ def _list_directly(
     client: S3Client, direct: Direct, prefix: StorageLocation
 ) -> list[dict[str, Any]]:
     """The same without botocore; _UnusualError or Elsewhere where only that may help."""
-    query = {"list-type": "2", "prefix": prefix.key}
+    size = str(client.settings.page_size)
+    query = {"list-type": "2", "max-keys": size, "prefix": prefix.key}
     connection = connect(client, direct.target(prefix.bucket, "", query))
 
     def ask(more: dict[str, Any]) -> dict[str, Any]:

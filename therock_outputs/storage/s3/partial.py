@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ class PartialFile:
             if not try_lock(descriptor):
                 # Another process fetches the same: go on beside it, without a record.
                 os.close(descriptor)
-                self.path = self._final.with_name(f".partial-{secrets.token_hex(8)}")
+                self.path = self._final.with_name(f".partial-{os.urandom(8).hex()}")
                 self._record_path = None
             elif is_at(descriptor, self.path):
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -32,7 +32,7 @@ class RetryPolicy:
         """Wait after the ``failures``-th failure in a row; raise Stopped when asked to."""
         longest = min(self.max_delay, self.base_delay * 2.0 ** (failures - 1))
         # The whole range is drawn from, so that clients that failed together spread out.
-        stop.wait(random.uniform(0.0, longest))  # noqa: S311 - not for secrets
+        stop.wait(longest * int.from_bytes(os.urandom(4)) / 2**32)
 
     def run(self, attempt: Callable[[], _Result], what: str, stop: Stop) -> _Result:
         """The result of ``attempt``; its last error when all attempts failed."""

@@ -26,8 +26,11 @@ class S3Settings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
-    jobs: int = 8
-    """Transfers (files, ranges or parts) at the same time when a call does not say."""
+    jobs: int = field(default_factory=lambda: max(4, min(32, 2 * (os.cpu_count() or 1))))
+    """Transfers (files, ranges or parts) at the same time when a call does not say.
+
+    Two for each core: one waits while the other hashes. More only take turns with each other.
+    """
     range_size: int = 8 * _MIB
     """What one request of a download asks for: large objects are fetched in ranges."""
     part_size: int = 16 * _MIB
@@ -38,6 +41,9 @@ class S3Settings:
     """Of a large copy, where the server moves the bytes."""
     copy_part_threshold: int = 5 << 30
     """Larger objects are copied in parts: S3 copies no more at once."""
+
+    page_size: int = 1000
+    """Objects in one answer to a listing; S3 gives no more."""
 
     def endpoint(self) -> str | None:
         """The server's URL as it is set here or in the environment; None: AWS."""

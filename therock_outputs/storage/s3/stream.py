@@ -13,7 +13,7 @@ from therock_outputs.storage.parallel import Stop
 from therock_outputs.storage.s3.client import S3Client
 from therock_outputs.storage.s3.errors import explain
 from therock_outputs.storage.s3.failures import REQUEST_ERRORS, Refusal, Truncated, can_pass
-from therock_outputs.storage.s3.get import Body
+from therock_outputs.storage.s3.get import Body, RangeReader
 
 __all__ = ["ObjectStream"]
 
@@ -36,9 +36,18 @@ class ObjectStream(io.RawIOBase):
         self._position = start
         self._end = end
         self._body: Body | None = None
+        self._reader = RangeReader(client)
         self._resources = ExitStack()
         self._failures = 0
         self.etag: str | None = None
+        try:
+            self._begin(start)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, start: int) -> None:
+        """Ask for the first bytes."""
         while self._body is None:
             try:
                 self._connect()
@@ -71,8 +80,9 @@ class ObjectStream(io.RawIOBase):
         return 0
 
     def close(self) -> None:
-        """Give the connection back, or drop it when the answer is not at its end."""
+        """Drop the connection."""
         self._resources.close()
+        self._reader.close()
         super().close()
 
     def _connect(self) -> Body:
@@ -83,7 +93,7 @@ class ObjectStream(io.RawIOBase):
             headers["Range"] = f"bytes={self._position}-{last}"
         if self.etag:
             headers["If-Match"] = f'"{self.etag}"'
-        answer = self._client.boto.get(self._location, headers)
+        answer = self._reader.get(self._location, headers)
         body = self._resources.enter_context(answer)
         if body.start != self._position:
             raise HTTPException("the server sent another range than it was asked for")

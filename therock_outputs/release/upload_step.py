@@ -1,0 +1,195 @@
+"""The step ``upload``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from therock_outputs.artifacts.local_run import manifest_of
+from therock_outputs.artifacts.run_contents import RunManifest
+from therock_outputs.console import format_size
+from therock_outputs.errors import ConflictError, NotFoundError
+from therock_outputs.layout import StorageLocation
+from therock_outputs.publish.pages import publish_pages
+from therock_outputs.publish.sums import read_sums
+from therock_outputs.publish.upload import (
+    UploadPlan,
+    UploadSources,
+    execute_upload,
+    plan_upload,
+    size_of,
+)
+from therock_outputs.release.chain import PlannedFile, Release
+from therock_outputs.release.fetch_step import with_archives_at_hand
+from therock_outputs.storage import IfExists
+from therock_outputs.tarballs.assemble import WrittenTarball
+
+__all__ = ["plan_upload_step", "upload"]
+
+_STEP = "upload"
+_LARGEST_MANIFEST = 16 << 20
+
+
+def upload(release: Release) -> Release:
+    """Put what there is under the run's root: files, then what vouches for them, then pages."""
+    release = _prepared(release, tarballs_are_planned=False)
+    plan = _plan(release)
+    places = release.places
+    with release.console.progress("upload", plan.size) as progress:
+        transfers = execute_upload(
+            plan, places.storage, jobs=release.jobs, progress=progress.advance
+        )
+    if release.options.listings:
+        publish_pages(places.storage, places.destination, digests=_digests(release))
+    return replace(release, transfers=tuple(transfers))
+
+
+def plan_upload_step(release: Release) -> Release:
+    """Say what would be uploaded, how much it is, and what is there already."""
+    awaited = [file for file in release.planned if file.step == "tarballs"]
+    release = _prepared(release, tarballs_are_planned=bool(awaited))
+    root = release.places.destination
+    present = {info.location: info.size for info in release.places.storage.list(root.root)}
+    planned = [
+        PlannedFile(
+            _STEP,
+            file.name,
+            None,
+            release.places.url(root.tarball(file.name)),
+            is_there=root.tarball(file.name) in present,
+        )
+        for file in awaited
+    ]
+    plan = _plan(release, tarballs_are_planned=bool(awaited))
+    for item in (*plan.uploads, *plan.digests):
+        size = size_of(item)
+        there = present.get(item.target)
+        if there not in (None, size) and item.if_exists is IfExists.SAME:
+            release.console.warn(
+                f"{release.places.url(item.target)} is published with {there} bytes, not {size}; "
+                "uploading other content under its name would fail"
+            )
+        url = release.places.url(item.target)
+        planned.append(PlannedFile(_STEP, item.target.name, size, url, is_there=there == size))
+    _tell_plan(release, planned)
+    return replace(release, planned=(*release.planned, *planned))
+
+
+def _tell_plan(release: Release, planned: list[PlannedFile]) -> None:
+    """One line for each directory that gets something."""
+    by_directory: dict[str, list[PlannedFile]] = defaultdict(list)
+    for file in planned:
+        by_directory[file.target.rpartition("/")[0] + "/"].append(file)
+    release.console.table(
+        ("upload to", "files", "size", "there already"),
+        [
+            (directory, len(files), _size(files), sum(file.is_there for file in files))
+            for directory, files in sorted(by_directory.items())
+        ],
+    )
+    if release.options.listings:
+        release.console.say("and listing pages of what is there then")
+
+
+def _size(files: list[PlannedFile]) -> str:
+    known = format_size(sum(file.size or 0 for file in files))
+    unknown = sum(file.size is None for file in files)
+    if not unknown:
+        return known
+    made_first = f"{unknown} to be made first"
+    return made_first if unknown == len(files) else f"{known} and {made_first}"
+
+
+def _prepared(release: Release, *, tarballs_are_planned: bool) -> Release:
+    """The release with what lies on this disk: archives, tarballs, the run's manifest."""
+    if not release.tarballs and not tarballs_are_planned:
+        release = replace(release, tarballs=tuple(_built_before(release)))
+    release = with_archives_at_hand(release)
+    if release.manifest is None:
+        release = replace(release, manifest=_published_manifest(release))
+    return release
+
+
+def _built_before(release: Release) -> Iterator[WrittenTarball]:
+    """What ``build-tarballs`` left; ConflictError when it is of another run."""
+    directory = release.tarballs_dir
+    if not directory.is_dir():
+        return
+    other = release.state.other_run
+    if other is not None:
+        raise ConflictError(
+            f"{directory}: holds the tarballs of {other}; build this run's, or give another "
+            "--work-dir"
+        )
+    for name, digest in sorted(read_sums(directory).items()):
+        path = directory / name
+        try:
+            yield WrittenTarball(path, path.stat().st_size, digest, None)
+        except FileNotFoundError:
+            raise NotFoundError(f"{path}: is gone; run build-tarballs again") from None
+
+
+def _published_manifest(release: Release) -> RunManifest | None:
+    """What the run that is read says of itself under ``manifests/``, if it says anything."""
+    places = release.places
+    location = places.source.manifest()
+    if not places.storage.exists(location):
+        return None
+    data = places.storage.read(location, _LARGEST_MANIFEST)
+    return RunManifest.parse(data, location.s3_uri)
+
+
+def _plan(release: Release, *, tarballs_are_planned: bool = False) -> UploadPlan:
+    options, places = release.options, release.places
+    tarballs = release.tarballs_dir if release.tarballs else None
+    sources = UploadSources(
+        archives=_own_archives(release),
+        tarballs=tarballs,
+        logs=options.logs_dir,
+        manifests=options.manifests_dir,
+        manifest=_manifest_to_add(release),
+    )
+    if not (sources.archives or tarballs or sources.logs or sources.manifests):
+        if tarballs_are_planned:
+            return UploadPlan(places.destination, ())
+        raise NotFoundError(
+            f"{release.tarballs_dir}: holds no tarballs to upload; run build-tarballs first, or "
+            "name what to upload with --artifacts-dir, --logs-dir or --manifests-dir"
+        )
+    return plan_upload(places.destination, sources)
+
+
+def _manifest_to_add(release: Release) -> bytes | None:
+    """The manifest in the base archive, where the run that is written would have none else."""
+    location = release.places.destination.manifest()
+    given = release.options.manifests_dir
+    if given is not None and (given / location.name).is_file():
+        return None
+    if release.places.storage.exists(location):
+        return None
+    on_disk = [archive for archive in release.archives if archive.path.is_file()]
+    return manifest_of(on_disk)[1]
+
+
+def _own_archives(release: Release) -> tuple[tuple[Path, str | None], ...]:
+    """Archives that the run which is written has to get: those of a local directory.
+
+    Another run's are copied by ``copy-artifacts``, which does not move them through here.
+    """
+    if release.options.archives_dir is None:
+        return ()
+    return tuple((archive.path, archive.sha256) for archive in release.archives)
+
+
+def _digests(release: Release) -> dict[StorageLocation, str]:
+    """What is known of the destination's archives, for its listing pages."""
+    places = release.places
+    if places.destination.root != places.source.root and release.options.archives_dir is None:
+        return {}
+    return {
+        places.destination.archive(archive.name.filename): archive.sha256
+        for archive in release.archives
+        if archive.sha256
+    }
