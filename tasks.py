@@ -524,6 +524,38 @@ def sample_run(work: Work, *, layout: str | None) -> object:
     return write_sample(work.settings, layout or "split", work.console)
 
 
+@job(
+    Heading.TRYING,
+    shared=("staging_dir",),
+    own=(
+        Flag(
+            "host",
+            "The address to listen at; 127.0.0.1 by default, which only this machine reaches.",
+            metavar="ADDRESS",
+            example="0.0.0.0",  # noqa: S104 - shown, not used
+        ),
+        Flag(
+            "port",
+            "The port to listen at; 8000 by default, 0 for any free one.",
+            Kind.NUMBER,
+            "PORT",
+            "8080",
+            minimum=0,
+        ),
+    ),
+    example="./inv serve --staging-dir staging\n./inv serve --staging-dir staging --port 0 --json",
+)
+def serve(work: Work, *, host: str | None, port: int | None) -> object:
+    """Serve a staging directory over HTTP, as S3 serves the bucket.
+
+    For pip, apt, dnf and browsers on this machine: ranges, media types, pages for directories.
+    It only reads, and never leaves the directory.
+    """
+    from therock_outputs.commands.serve import serve_staging
+
+    return serve_staging(work.settings, work.console, host=host, port=port)
+
+
 # ------------------------------------------------------- for people who work on this project
 
 
