@@ -25,11 +25,13 @@ from therock_outputs.python_packages.devel_format import (
     DEVEL_INIT,
     DEVEL_MANIFEST,
     DEVEL_PACKAGE,
+    LIBRARIES_PACKAGE,
     PACKAGE_INIT,
     DevelEntry,
     EntryKind,
     device_marker,
     entry_point,
+    libraries_package,
     manifest_bytes,
     manifest_order,
 )
@@ -238,6 +240,22 @@ def make_run(directory: Path, version: str = VERSION) -> None:
     make_wheel(directory, "rocm-sdk-devel", version, devel_files(version))
     make_wheel(directory, "rocm-profiler", version, PROFILER_FILES, scripts=["rocprof-sys-avail"])
     make_selector(directory, version)
+
+
+def make_unsplit_run(directory: Path, family: str) -> None:
+    """Core, the libraries of one family and the sdist of an unsplit run of that family."""
+    directory.mkdir(parents=True, exist_ok=True)
+    make_wheel(directory, "rocm-sdk-core", VERSION, CORE_FILES)
+    package = libraries_package(family)
+    libraries = {
+        path.replace(LIBRARIES_PACKAGE, package): data for path, data in LIBRARIES_FILES.items()
+    }
+    make_wheel(directory, f"rocm-sdk-libraries-{family.lower()}", VERSION, libraries)
+    write_selector(
+        directory, version=VERSION, targets=FAMILIES[family], families={family: FAMILIES[family]},
+        default_target=FAMILIES[family][0], linux_targets=(), windows_targets=(),
+        libraries=LIBRARIES, programs=PROGRAMS, has_profiler=False, split=False, mtime=MTIME,
+    )  # fmt: skip
 
 
 def repack_installed(name: str, directory: Path) -> Path:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.wheel_makers import TARGETS, VERSION, Environment, device_files, make_run
+from tests.wheel_makers import (
+    TARGETS,
+    VERSION,
+    Environment,
+    device_files,
+    make_run,
+    make_unsplit_run,
+    repack_installed,
+)
+from therock_outputs.artifacts import sample_elf
 
 Install = Callable[..., str]
 
@@ -242,3 +251,53 @@ def test_uninstalling_after_a_killed_expansion_leaves_nothing(
     assert (environment.site / "_rocm_sdk_devel.partial" / "include").is_dir()
     _uninstall(environment, installer, *_rocm_packages()[:4], "rocm-sdk-device-gfx942")
     assert environment.files() == before
+
+
+def test_rocm_sdk_test_fails_and_names_everything_that_is_wrong(
+    tmp_path: Path, wheelhouse: Path
+) -> None:
+    environment = Environment.make(tmp_path / "venv", ROCM_SDK_LINK_MODE="symbolic")
+    _install(environment, "uv", wheelhouse, "rocm[libraries,devel,device-gfx942]")
+    environment.run("rocm-sdk", "init")
+    core, libraries = (environment.site / f"_rocm_sdk_{name}" for name in ("core", "libraries"))
+    (core / "bin" / "rocminfo").unlink()
+    (core / "share" / "notes.txt").unlink()
+    amdclang = core / "lib" / "llvm" / "bin" / "amdclang"
+    amdclang.unlink()
+    amdclang.write_bytes(sample_elf.program("!", needed=["libgone.so.1"]))
+    amdclang.chmod(0o755)
+    miopen = libraries / "lib" / "libMIOpen.so.1"
+    miopen.unlink()
+    miopen.write_bytes(sample_elf.shared_library("libMIOpen.so.1", ["a"], needed=["libgone.so.1"]))
+    (libraries / "lib" / "libhipblaslt.so.1").unlink()
+    (libraries / "lib" / "libhipblas.so").symlink_to("libnowhere.so")
+    (environment.bin / "rocm-smi").write_text("#!/bin/sh\nkill -SEGV $$\n")
+    ran = environment.run("rocm-sdk", "test", check=False)
+    assert ran.returncode == 1
+    failed = [line for line in ran.stdout.splitlines() if line.startswith("FAIL")]
+    for expected in (
+        "files of rocm-sdk-core: ", "share/notes.txt is missing", "devel tree: ",
+        "links in _rocm_sdk_libraries: _rocm_sdk_libraries/lib/libhipblas.so leads nowhere",
+        "find_libraries('hipblaslt'): the library 'hipblaslt' is not in ",
+        "load _rocm_sdk_libraries/lib/libMIOpen.so.1: OSError: libgone.so.1",
+        "start amdclang: ", "start rocminfo: rocminfo: ", "start rocm-smi: ended by signal 11",
+    ):  # fmt: skip
+        assert expected in "\n".join(failed)
+    assert "find_libraries('hipblas')" not in "\n".join(failed)
+
+
+def test_unsplit_run_has_the_libraries_of_its_family(tmp_path: Path) -> None:
+    make_unsplit_run(tmp_path / "run", "gfx110X-all")
+    repack_installed("setuptools", tmp_path / "run")
+    environment = Environment.make(tmp_path / "venv")
+    _install(environment, "uv", tmp_path / "run", "rocm[libraries,device]")
+    assert environment.python(
+        "import rocm_sdk\n"
+        "rocm_sdk.preload_libraries('hipblas')\n"
+        "print(rocm_sdk.find_libraries('hipblas')[0].parent.parent.name)"
+    ).split() == ["_rocm_sdk_libraries_gfx110x_all"]
+    assert environment.run("rocm-sdk", "targets").stdout == "gfx1100\n"
+    tested = environment.run("rocm-sdk", "test").stdout
+    assert "skip device files: the libraries hold the GPU code" in tested
+    assert "ok   load _rocm_sdk_libraries_gfx110x_all/lib/libhipblas.so.3" in tested
+    assert "pip install" in environment.run("rocm-sdk", "path", "--root", check=False).stderr

@@ -40,6 +40,8 @@ def _libraries(package: str) -> Iterator[str]:
     for directory, _, names in os.walk(package):
         for name in names:
             path = os.path.join(directory, name)
+            if not os.path.isfile(path):
+                continue  # the check of the links names it
             if sys.platform == "win32":
                 if name.lower().endswith(".dll"):
                     yield path

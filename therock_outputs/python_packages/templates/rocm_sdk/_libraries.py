@@ -66,7 +66,7 @@ def library_file(installed: Installation, name: str) -> Path:
     pattern = file_pattern(stem, is_windows=on_windows)
     found = sorted(entry for entry in _names(place) if pattern.fullmatch(entry))
     if not found:
-        raise PackageMissingError(f"the library {name!r} is not in {place}; is ROCm for this GPU?")
+        raise PackageMissingError(f"the library {name!r} is not in {place}: the run has none")
     return place / found[0]
 
 
