@@ -556,6 +556,103 @@ def serve(work: Work, *, host: str | None, port: int | None) -> object:
     return serve_staging(work.settings, work.console, host=host, port=port)
 
 
+@job(
+    Heading.TRYING,
+    shared=(*_PLACE, "artifact_group", "dry_run"),
+    own=(
+        Flag(
+            "venv_dir",
+            "The environment's directory; the word alone does, too.",
+            Kind.PATH,
+            "DIR",
+            ".rocm",
+            positional=True,
+        ),
+        Flag(
+            "packages",
+            "What to install; rocm[libraries] by default.",
+            metavar="REQUIREMENTS",
+            example="'rocm[libraries,devel,device-gfx942]'",
+        ),
+        Flag(
+            "index_url",
+            "Take ROCm's packages from this index instead of the run's.",
+            metavar="URL",
+            example="http://127.0.0.1:8000/24217435275-linux/python/simple/",
+        ),
+        Flag(
+            "index_name",
+            "Take ROCm's packages from the promoted ones of this kind.",
+            Kind.CHOICE,
+            "NAME",
+            "nightly",
+            choices=("dev", "nightly", "prerelease", "release"),
+        ),
+        Flag(
+            "find_links",
+            "Take ROCm's packages from this flat page.",
+            metavar="URL",
+            example="dist/index.html",
+        ),
+        Flag("flat", "Take them from the run's flat page instead of its index.", Kind.SWITCH),
+        Flag(
+            "deps_index_url",
+            "Take what they depend on from this index instead of the bucket's python-deps/.",
+            metavar="URL",
+            example="https://pypi.org/simple/",
+        ),
+        Flag(
+            "server_url",
+            "Where the staging directory is served; see serve.",
+            metavar="URL",
+            example="http://127.0.0.1:8000/",
+        ),
+        Flag("pre", "Take pre-releases, too.", Kind.SWITCH),
+        Flag("clean", "Make the environment anew.", Kind.SWITCH),
+        Flag(
+            "python",
+            "The interpreter for it; this one by default.",
+            metavar="VERSION",
+            example="3.12",
+        ),
+        Flag(
+            "installer",
+            "uv or pip; uv by default, where there is one.",
+            Kind.CHOICE,
+            "NAME",
+            "pip",
+            choices=("uv", "pip"),
+        ),
+        Flag(
+            "wait",
+            "How long to wait for an index that is not there yet; 120 online, 0 on this disk.",
+            Kind.NUMBER,
+            "SECONDS",
+            "600",
+            minimum=0,
+        ),
+        Flag("test", "Run rocm-sdk test afterwards.", Kind.SWITCH),
+    ),
+    exclusive=(("index_url", "index_name", "find_links", "flat"),),
+    example=(
+        "./inv setup-venv .rocm --run-id 24217435275 --packages 'rocm[libraries,devel]' --test\n"
+        "./inv setup-venv .rocm --run-id sample --staging-dir build/staging\n"
+        "./inv setup-venv .rocm --index-name nightly --artifact-group gfx94X-dcgpu --pre"
+    ),
+)
+def setup_venv(work: Work, **own: object) -> object:
+    """Make a virtual environment with a run's Python packages.
+
+    Two indexes are asked and no other: one with ROCm's packages, one with what they depend on.
+    Both are looked at first, so that a wrong address is said. In CI later steps find the
+    environment on PATH.
+    """
+    from therock_outputs.commands.setup_venv import VenvOptions
+    from therock_outputs.commands.setup_venv import setup_venv as make
+
+    return make(work.settings, VenvOptions.of(own), work.console)
+
+
 # ------------------------------------------------------- for people who work on this project
 
 

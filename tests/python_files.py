@@ -13,7 +13,7 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,6 +62,7 @@ def wheel(
     extras: Sequence[str] = (),
     python: str | None = None,
     content: bytes = b"",
+    scripts: Mapping[str, str] | None = None,
 ) -> tuple[str, bytes]:
     """A wheel's name and bytes; it installs one module called as the project."""
     stem = f"{name.replace('-', '_')}-{version}"
@@ -71,12 +72,16 @@ def wheel(
         f"{info}/METADATA": metadata_of(name, version, requires, extras, python).encode(),
         f"{info}/WHEEL": _WHEEL.format(tag=tag).encode(),
     }
+    for script, text in (scripts or {}).items():
+        members[f"{stem}.data/scripts/{script}"] = text.encode()
     record = [f"{path},sha256={_record_digest(data)},{len(data)}" for path, data in members.items()]
     members[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,"]).encode()
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, data in members.items():
-            archive.writestr(zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0)), data)
+            entry = zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0))
+            entry.external_attr = (0o100755 if "/scripts/" in path else 0o100644) << 16
+            archive.writestr(entry, data)
     return f"{stem}-{build + '-' if build else ''}{tag}.whl", stream.getvalue()
 
 

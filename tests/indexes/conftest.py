@@ -36,11 +36,12 @@ class Place:
 
     def url(self, name: str) -> str:
         """The address of something below the place, for an installer."""
+        location = self.python / name if name else self.python
         if self.server is not None:
-            return (self.python / name).url_at(self.server.endpoint)
+            return location.url_at(self.server.endpoint)
         assert self.staging_dir is not None
-        path = (self.python / name).local_path(self.staging_dir)
-        return path.as_uri() + ("/" if name.endswith("/") else "")
+        uri = location.local_path(self.staging_dir).as_uri()
+        return uri + ("/" if location.is_prefix else "")
 
     def let_anybody_read(self) -> None:
         """What a bucket policy does on S3; moto goes by each object's own permission."""
