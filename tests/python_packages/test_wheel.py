@@ -73,7 +73,7 @@ def test_copy_of_a_member_is_not_compressed_again(tmp_path: Path) -> None:
     packed = pack(content, 6)
     with WheelWriter(tmp_path / "a.whl", MTIME) as writer:
         writer.add("one", packed)
-        writer.add_again("two", packed, "one", executable=True)
+        writer.add_again("two", "one", executable=True)
         path = writer.finish(METADATA).path
     with zipfile.ZipFile(path) as wheel:
         assert wheel.testzip() is None
@@ -85,9 +85,9 @@ def test_file_that_is_stored_comes_back(tmp_path: Path) -> None:
     content = hashlib.shake_256(b"s").digest(3 << 20)
     source.write_bytes(content)
     with WheelWriter(tmp_path / "a.whl", MTIME) as writer:
-        writer.add_stored(
-            "it", source, len(content), zlib.crc32(content), hashlib.sha256(content).digest()
-        )
+        digest = hashlib.sha256(content).digest()
+        packed = Packed(len(content), zlib.crc32(content), digest, b"", stored=True, source=source)
+        writer.add("it", packed)
         path = writer.finish(METADATA).path
     with zipfile.ZipFile(path) as wheel:
         assert wheel.read("it") == content

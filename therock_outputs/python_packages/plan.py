@@ -232,7 +232,7 @@ class _Planner:
         ]
         core = self._wheel(PackageKind.CORE, "rocm-sdk-core", requires=())
         profiler = self._profiler()
-        runtime = [libraries, *devices, core, *profiler]
+        runtime = [core, libraries, *devices, *profiler]
         devel = self._devel([core, libraries], "", requires=())
         selector = self._selector(targets, "", self._families_over(targets), profiler)
         return self._plan([*runtime, devel], [selector])
@@ -255,7 +255,7 @@ class _Planner:
             wheels += [libraries, self._devel([core, libraries], name, place, requires=())]
             targets = tuple(self._families.targets_of(name))
             selectors.append(self._selector(targets, place, {name: targets}, profiler))
-        return self._plan([*wheels, core, *profiler], selectors)
+        return self._plan([core, *wheels, *profiler], selectors)
 
     def _plan(
         self, wheels: Sequence[PlannedWheel], selectors: Sequence[PlannedSelector]

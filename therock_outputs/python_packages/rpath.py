@@ -9,7 +9,7 @@ why files whose program headers already stand at their end are no special case.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import dirname, relpath
 
@@ -50,12 +50,16 @@ class Rewrite:
         """Bytes of the file afterwards."""
         return self.tail_at + len(self.tail) if self.tail else before
 
+    def parts(self) -> Iterator[tuple[int, bytes]]:
+        """Offset and bytes of all that is written; in the order in which later ones win."""
+        if self.tail:
+            yield self.tail_at, self.tail
+        yield from self.edits
+
     def apply(self, data: bytearray) -> None:
         """Rewrite a file in memory."""
-        if self.tail:
-            data += bytes(self.tail_at - len(data))
-            data += self.tail
-        for offset, new in self.edits:
+        data += bytes(self.size(len(data)) - len(data))
+        for offset, new in self.parts():
             data[offset : offset + len(new)] = new
 
 

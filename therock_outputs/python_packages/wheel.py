@@ -54,6 +54,8 @@ class Packed:
     data: bytes | bytearray | memoryview
     """Compressed, or as it is when ``stored``."""
     stored: bool = False
+    source: Path | None = None
+    """A file that holds it instead of ``data``."""
 
     @property
     def record_hash(self) -> str:
@@ -147,6 +149,7 @@ class _Entry:
     size: int
     compressed: int
     crc32: int
+    sha256: bytes
     method: int
     mode: int
 
@@ -188,36 +191,32 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
 
     def add(self, name: str, packed: Packed, *, executable: bool = False) -> None:
         """Append a member. ConflictError when there is one of that name."""
-        self._begin(name, packed, len(packed.data), executable=executable)
-        self._write(packed.data)
+        if packed.source is None:
+            self._begin(name, packed, len(packed.data), executable=executable)
+            self._write(packed.data)
+            return
+        left = packed.source.stat().st_size
+        self._begin(name, packed, left, executable=executable)
+        with packed.source.open("rb", buffering=0) as file:
+            while left:
+                piece = file.read(min(left, _COPY))
+                if not piece:
+                    raise OutputsError(f"{packed.source}: became shorter while it was read")
+                self._write(piece)
+                left -= len(piece)
 
-    def add_again(self, name: str, packed: Packed, original: str, *, executable: bool) -> None:
-        """Append a member with the content of an earlier one, whose data need not be at hand."""
+    def add_again(self, name: str, original: str, *, executable: bool = False) -> None:
+        """Append a member with the content of an earlier one, which is not compressed again."""
         entry = self._entries[original]
-        local = self._header_size(entry)
-        again = Packed(
-            packed.size, packed.crc32, packed.sha256, b"", stored=entry.method == _STORED
-        )
+        again = Packed(entry.size, entry.crc32, entry.sha256, b"", stored=entry.method == _STORED)
         self._begin(name, again, entry.compressed, executable=executable)
-        at, left = entry.offset + local, entry.compressed
+        at, left = entry.offset + self._header_size(entry), entry.compressed
         while left:
             piece = os.pread(self._file.fileno(), min(left, _COPY), at)
             if not piece:
                 raise OutputsError(f"{self._partial}: became shorter while it was written")
             self._write(piece)
             at, left = at + len(piece), left - len(piece)
-
-    def add_stored(self, name: str, source: Path, size: int, crc32: int, sha256: bytes) -> None:
-        """Append a file as it is."""
-        self._begin(name, Packed(size, crc32, sha256, b"", stored=True), size, executable=False)
-        with source.open("rb", buffering=0) as file:
-            left = size
-            while left:
-                piece = file.read(min(left, _COPY))
-                if not piece:
-                    raise OutputsError(f"{source}: became shorter while it was read")
-                self._write(piece)
-                left -= len(piece)
 
     def finish(self, metadata: WheelMetadata) -> WrittenFile:
         """Write ``.dist-info`` and the directory of the zip; then the file has its name."""
@@ -236,7 +235,9 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
         method = _STORED if packed.stored else _DEFLATED
         mode = _REGULAR | (0o755 if executable else 0o644)
         raw = name.encode()
-        entry = _Entry(raw, self._offset, packed.size, compressed, packed.crc32, method, mode)
+        entry = _Entry(
+            raw, self._offset, packed.size, compressed, packed.crc32, packed.sha256, method, mode
+        )
         self._entries[name] = entry
         self._record.append((name, packed.record_hash, str(packed.size)))
         self._write(self._local_header(entry))
