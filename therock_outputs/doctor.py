@@ -53,6 +53,7 @@ _PROGRAMS = (
 )
 
 _MODULES = {
+    "mirror-deps": ("pip",),
     "test": ("pytest", "xdist", "pytest_cov", "moto"),
     "lint": ("ruff", "mypy"),
     "bench": ("isal", "zlib_ng"),

@@ -40,6 +40,17 @@ def test_missing_device_wheel_is_named_with_who_wants_it() -> None:
         check_closed([SELECTOR, CORE, LIBRARIES])
 
 
+def test_what_several_extras_want_is_named_once() -> None:
+    wants = file(
+        "rocm-1.0.tar.gz",
+        "rocm-profiler==1.0; extra == 'profiler'",
+        "rocm-profiler==1.0; extra == 'all'",
+        extras=("profiler", "all"),
+    )
+    [unmet] = unmet_requirements([wants])
+    assert unmet.requirement == "rocm-profiler==1.0"
+
+
 def test_device_wheel_of_weeks_before_does_not_count() -> None:
     old = file(f"rocm_sdk_device_gfx942-0.9-{LINUX}")
     assert len(unmet_requirements([SELECTOR, CORE, LIBRARIES, old])) == 1

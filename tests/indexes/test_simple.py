@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from tests.python_files import wheel
+from therock_outputs.chores import PROJECT
 from therock_outputs.errors import IntegrityError
 from therock_outputs.indexes.build import index_pages
 from therock_outputs.indexes.distributions import CoreMetadata, IndexedFile, parse_distribution
@@ -130,6 +134,27 @@ def test_piprepo_alone_quotes_nothing_and_adds_no_digest(tmp_path: Path) -> None
     [page] = (tmp_path / "simple").glob("*core*/index.html")
     [(attributes, _)] = anchors(page.read_bytes())
     assert attributes == {"href": f"../../{PLUS}"}
+
+
+def test_piprepo_that_cannot_be_imported_is_said_with_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "piprepo").mkdir()
+    (tmp_path / "piprepo" / "__init__.py").touch()
+    (tmp_path / "piprepo" / "models.py").write_text("import pkg_resources_of_old\n")
+    code = (
+        "from therock_outputs.errors import OutputsError\n"
+        "try:\n    import therock_outputs.indexes.simple\n"
+        "except OutputsError as error:\n    print(error)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "piprepo cannot be imported (No module named 'pkg_resources_of_old')" in said
+    assert "pip install 'piprepo==0.1.3' 'setuptools<82'" in said
 
 
 def test_piprepo_builds_in_memory_and_writes_nothing(

@@ -31,6 +31,7 @@ class Unmet:
     filename: str
     """Whose requirement it is."""
     requirement: str
+    """Without its extra and marker: several of a package's extras may want the same."""
     system: str
     """The ``sys_platform`` where it is lacking."""
 
@@ -47,7 +48,7 @@ def unmet_requirements(files: Iterable[IndexedFile]) -> tuple[Unmet, ...]:
     for file in files:
         by_project.setdefault(file.name.project, []).append(file)
     lacking = (
-        Unmet(file.name.filename, str(requirement), system)
+        Unmet(file.name.filename, f"{requirement.name}{requirement.specifier}", system)
         for file in files
         for requirement in _own_pins(file, by_project)
         for system in systems
