@@ -81,6 +81,45 @@ _TARBALLS = (
         "~/.cache/therock-segments",
     ),
 )
+_PYTHON = (
+    Flag(
+        "linux_amdgpu_families",
+        "What the run's Linux job builds, so that both systems' jobs make one rocm sdist.",
+        Kind.LIST,
+        "NAMES",
+        "gfx94X-dcgpu,gfx110X-all",
+    ),
+    Flag(
+        "windows_amdgpu_families",
+        "What the run's Windows job builds.",
+        Kind.LIST,
+        "NAMES",
+        "gfx110X-all",
+    ),
+    Flag(
+        "wheel_platform_tag",
+        "The wheels' platform tag; linux_x86_64 or win_amd64 by default.",
+        metavar="TAG",
+        example="manylinux_2_28_x86_64",
+    ),
+    Flag(
+        "build_variant",
+        "Say in the packages' summaries that they are of such a build.",
+        metavar="NAME",
+        example="asan",
+    ),
+    Flag(
+        "strict",
+        "Fail when a Python package had to leave something out that no rule leaves out.",
+        Kind.SWITCH,
+    ),
+    Flag(
+        "launcher_cc",
+        "Compile the launchers that stand for links with this C compiler.",
+        metavar="COMMAND",
+        example="musl-gcc",
+    ),
+)
 _ARTIFACTS_DIR = Flag(
     "artifacts_dir",
     "Archives that are on this disk already, with their .sha256sum files.",
@@ -138,10 +177,17 @@ _PUBLISH = (
         "jobs",
     ),
     own=(
-        Flag("only", "Run these steps only: fetch, tarballs, upload.", Kind.LIST, "STEPS", "fetch"),
+        Flag(
+            "only",
+            "Run these steps only: fetch, tarballs, python, upload.",
+            Kind.LIST,
+            "STEPS",
+            "fetch",
+        ),
         Flag("skip", "Leave these steps out.", Kind.LIST, "STEPS", "upload"),
         Flag("from_", "Begin with this step.", metavar="STEP", example="tarballs"),
         *_TARBALLS,
+        *_PYTHON,
         _ON_CONFLICT,
         _UNVERIFIED,
         _CACHE_DIR,
@@ -368,6 +414,55 @@ def build_tarballs(work: Work, **own: object) -> object:
     from therock_outputs.commands.release import ChainOptions, run_tarballs
 
     return run_tarballs(work.settings, ChainOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=(
+        *_PLACE,
+        "output_dir",
+        "artifact_group",
+        "dist_amdgpu_families",
+        "package_version",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "only",
+            "Build these only: core, libraries, device, profiler, devel, rocm.",
+            Kind.LIST,
+            "NAMES",
+            "core,libraries",
+        ),
+        *_PYTHON,
+        Flag(
+            "compression_level",
+            "How hard wheels are compressed, 1 to 12; 6 by default.",
+            Kind.NUMBER,
+            "LEVEL",
+            "9",
+        ),
+        _UNVERIFIED,
+        _CACHE_DIR,
+        _ARTIFACTS_DIR,
+    ),
+    example=(
+        "./inv build-python-packages --run-id 24217435275 --package-version 7.13.0\n"
+        "./inv build-python-packages --run-id sample --only core,libraries,rocm"
+    ),
+)
+def build_python_packages(work: Work, **own: object) -> object:
+    """Build the wheels and the rocm sdist of a run, with their indexes.
+
+    Straight from the archives; each file is read, rewritten and compressed once. What goes into
+    no package is told in a table.
+    """
+    from therock_outputs.commands.release import ChainOptions, run_python_packages
+
+    names = {"only": "python_only", "compression_level": "wheel_compression_level"}
+    options = {names.get(name, name): value for name, value in own.items()}
+    return run_python_packages(work.settings, ChainOptions.of(options), work.console)
 
 
 @job(

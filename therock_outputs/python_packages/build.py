@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from posixpath import basename, join
 
@@ -27,7 +28,9 @@ from therock_outputs.python_packages.devel_format import (
     DEVEL_ARCHIVE,
     DEVEL_INIT,
     DEVEL_MANIFEST,
+    PACKAGE_INIT,
     EntryKind,
+    device_marker,
     entry_point,
     manifest_bytes,
     manifest_order,
@@ -43,7 +46,7 @@ from therock_outputs.python_packages.plan import (
     PlannedWheel,
     PythonPackagePlan,
 )
-from therock_outputs.python_packages.sdist import write_selector
+from therock_outputs.python_packages.sdist import SelectorLibrary, write_selector
 from therock_outputs.python_packages.trees import (
     Leftover,
     LinkFate,
@@ -60,9 +63,7 @@ from therock_outputs.python_packages.wheel import (
 from therock_outputs.storage import Progress
 from therock_outputs.storage.files import sha256_of_file
 
-__all__ = ["ArchiveFile", "PythonPackageResult", "build_python_packages"]
-
-_INIT = '"""{summary}. Use it through the rocm_sdk module."""\n'
+__all__ = ["ArchiveFile", "PythonPackageResult", "build_python_packages", "builder_digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,17 @@ def build_python_packages(
     return result
 
 
+def builder_digest() -> str:
+    """A digest of this package's own files: with others, the same run may give other bytes."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def _launcher(plan: PythonPackagePlan) -> bytes:
     """The launcher's template; empty on platforms where links become copies."""
     options = plan.options
@@ -225,10 +237,10 @@ class _Finisher:
     def _finish_runtime(self, sink: RuntimeSink, writer: WheelWriter) -> WrittenFile:
         self._write_links(sink, writer)
         self._leave_names(sink, writer)
-        summary = self._summary(sink.wheel)
-        if sink.wheel.kind is not PackageKind.DEVICE:
-            init = _INIT.format(summary=summary).encode()
-            writer.add(sink.name_of("__init__.py"), pack(init, self._level))
+        if sink.wheel.kind is PackageKind.DEVICE:
+            writer.add(sink.name_of(device_marker(sink.wheel.target)), pack(b"", self._level))
+        else:
+            writer.add(sink.name_of("__init__.py"), pack(PACKAGE_INIT, self._level))
         scripts = {
             program.name: entry_point(program.name)
             for program in self._catalog.programs_of(sink.wheel.kind, self._plan.options.platform)
@@ -340,13 +352,38 @@ class _Finisher:
             default_target=selector.default_target,
             linux_targets=selector.linux_targets,
             windows_targets=selector.windows_targets,
-            libraries=self._catalog.libraries,
+            libraries=self._libraries(),
             programs=self._catalog.programs,
             has_profiler=selector.has_profiler,
             split=self._plan.options.split,
             mtime=self._mtime,
         )
         return WrittenFile(path, path.stat().st_size, sha256_of_file(path))
+
+    def _libraries(self) -> list[SelectorLibrary]:
+        """The libraries that have names; those that the run came without are optional.
+
+        Where another system's job makes the same sdist, nothing may depend on this one's run.
+        """
+        options = self._plan.options
+        read = {sink.wheel.kind.value for sink in self._collection.runtime}
+        if options.linux_families or options.windows_families:
+            read = set()
+        return [
+            replace(library, optional=True)
+            if library.package in read and not self._holds(library)
+            else library
+            for library in self._catalog.libraries
+        ]
+
+    def _holds(self, library: SelectorLibrary) -> bool:
+        stems = (f"{library.directory}/lib{library.stem}.so", f"bin/{library.stem}")
+        return any(
+            place.startswith(stems)
+            for sink in self._collection.runtime
+            if sink.wheel.kind.value == library.package
+            for place in sink.tree.by_place
+        )
 
     def _metadata(self, wheel: PlannedWheel, scripts: Mapping[str, str]) -> WheelMetadata:
         summary = self._summary(wheel)

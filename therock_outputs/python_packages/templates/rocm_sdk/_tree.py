@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +169,11 @@ def _through_directory_links(place: str, by_path: dict[str, DevelEntry], seen: s
 def _unpack(root: Path, files: Iterable[DevelEntry], archive: BinaryIO) -> None:
     missing = {entry.path: entry for entry in files}
     try:
-        with tarfile.open(fileobj=archive, mode="r|gz") as members:
+        # Not tarfile's own "r|gz", which stops at the end of the first of several gzip members.
+        with (
+            gzip.GzipFile(fileobj=archive) as plain,
+            tarfile.open(fileobj=plain, mode="r|") as members,
+        ):
             for member in members:
                 entry = missing.pop(member.name, None)
                 if entry is None or not member.isreg() or member.size != entry.size:
@@ -177,7 +183,7 @@ def _unpack(root: Path, files: Iterable[DevelEntry], archive: BinaryIO) -> None:
                     raise DevelError(f"the archive's member {member.name} is no file")
                 with content:
                     _write_file(os.path.join(root, entry.path), entry, content)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
         raise DevelError(
             f"the archive of the development files is damaged ({error}); reinstall rocm-sdk-devel"
         ) from error
