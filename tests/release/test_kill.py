@@ -13,7 +13,7 @@ from tests.release.conftest import RUN_ID, Bucket, Store
 from tests.running import Killable, tree
 from therock_outputs.artifacts.sample_run import write_sample_run
 
-POINTS = 32
+POINTS = 28
 """At how many places, spread over the whole run, a release is killed."""
 _JITTER = 8
 """By so much the number of events of two undisturbed runs may differ: threads take turns."""
@@ -104,16 +104,29 @@ def _sample_run(directory: Path) -> _Case:
     return _Case(task, lambda: [tree(staging)])
 
 
+def _release_what_is_there(directory: Path) -> None:
+    words = ("release", "--run-id", "sample", "--staging-dir", directory / "staging")
+    _task(directory, (), *words, "--work-dir", directory / "work").run()
+
+
+@pytest.fixture(scope="session")
+def sample_released(tmp_path_factory: pytest.TempPathFactory) -> _Undisturbed:
+    """The events of a ``sample-run``, and the results of a release after it."""
+    directory = tmp_path_factory.mktemp("undisturbed-sample")
+    case = _sample_run(directory)
+    events = case.task.run()
+    _release_what_is_there(directory)
+    return _Undisturbed(events, case.results())
+
+
 @pytest.mark.parametrize("number", range(6))
-def test_sample_run_killed_is_completed_by_the_next_release(number: int, tmp_path: Path) -> None:
-    quiet = tmp_path / "quiet"
-    whole = _undisturbed(_sample_run(quiet))
+def test_sample_run_killed_is_completed_by_the_next_release(
+    number: int, tmp_path: Path, sample_released: _Undisturbed
+) -> None:
     case = _sample_run(tmp_path)
-    assert case.task.kill_at(_point(number, 6, whole.events, seed=5))
-    for directory in (quiet, tmp_path):
-        words = ("release", "--run-id", "sample", "--staging-dir", directory / "staging")
-        _task(directory, (), *words, "--work-dir", directory / "work").run()
-    assert case.results() == [tree(quiet / "staging")]
+    assert case.task.kill_at(_point(number, 6, sample_released.events, seed=5))
+    _release_what_is_there(tmp_path)
+    assert case.results() == sample_released.results
     assert (tmp_path / "staging/sample-linux/blas_lib_gfx90a.tar.zst").exists()
 
 

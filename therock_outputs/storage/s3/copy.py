@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import re
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from therock_outputs.storage.s3.multipart import (
     parts_of,
     sending,
 )
+from therock_outputs.storage.s3.wire import BadAnswerError
 
 __all__ = ["Copier"]
 
@@ -187,7 +187,7 @@ class Copier:
         filled = 0
         with self._client.boto.get(source.info.location, headers) as body:
             if body.start != start or body.etag != source.info.etag:
-                raise http.client.HTTPException("another range or version than asked for")
+                raise BadAnswerError("another range or version than asked for")
             while filled < len(data):
                 stop.check()
                 count = body.read_into(memoryview(data)[filled:])

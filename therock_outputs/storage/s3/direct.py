@@ -76,7 +76,7 @@ class Direct:
         else:
             host = f"{bucket}.{host}"
         if port == {"http": 80, "https": 443}.get(url.scheme):
-            port = None  # http.client leaves it out of the Host header, which is signed
+            port = None  # as in the Host header, which is signed
         path = quote(path, safe="/~")
         query_string = "&".join(
             f"{quote(name, safe='~')}={quote(value, safe='~')}"
@@ -105,7 +105,7 @@ class Direct:
             key = hmac.digest(key, part.encode(), "sha256")
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
         signature = hmac.digest(key, text.encode(), "sha256").hex()
-        del headers["host"]  # http.client writes it
+        del headers["host"]  # the connection writes it
         headers["authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, "
             f"SignedHeaders={names}, Signature={signature}"
@@ -124,6 +124,9 @@ def direct_access(settings: S3Settings) -> Direct | None:
         return None
     if not access and not _plainly_anonymous():
         return None
+    token = environment.get("AWS_SESSION_TOKEN", "")
+    if not all(text.isascii() and text.isprintable() for text in (access or "", token)):
+        return None  # it would not fit into a header
     region = settings.region_name() or DEFAULT_REGION
     endpoint = settings.endpoint()
     if endpoint is None and not region.startswith(("us-", "eu-")):
@@ -133,7 +136,7 @@ def direct_access(settings: S3Settings) -> Direct | None:
         Caller(endpoint or f"https://s3.{region}.amazonaws.com", region, bool(access)),
         access or "",
         secret or "",
-        environment.get("AWS_SESSION_TOKEN", ""),
+        token,
         endpoint is not None,
         bundle or _botocore_certificates(),
     )

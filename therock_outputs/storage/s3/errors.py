@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
-import ssl
 
 from therock_outputs.errors import NotFoundError, OutputsError, StorageError
 from therock_outputs.layout import StorageLocation
-from therock_outputs.storage.s3.failures import FailedRequest, Failure, Refusal, can_pass
+from therock_outputs.storage.s3.failures import (
+    FailedRequest,
+    Failure,
+    Refusal,
+    can_pass,
+    is_certificate_error,
+)
 from therock_outputs.storage.s3.settings import Caller
 
 __all__ = ["explain"]
@@ -51,7 +56,7 @@ def explain(
         return StorageError(
             f"{what}: {error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together"
         )
-    if failure is Failure.CERTIFICATE or isinstance(error, ssl.SSLCertVerificationError):
+    if failure is Failure.CERTIFICATE or is_certificate_error(error):
         return StorageError(
             f"{what}: the server's certificate is refused ({error}); set AWS_CA_BUNDLE to the "
             "certificates to trust"

@@ -7,10 +7,10 @@ here, or the errors of Python's own sockets; nothing of boto3's gets any further
 from __future__ import annotations
 
 import enum
-import http.client
 import socket
-import ssl
-from http import HTTPStatus
+import sys
+
+from therock_outputs.storage.s3.wire import BadAnswerError
 
 __all__ = [
     "REQUEST_ERRORS",
@@ -20,6 +20,7 @@ __all__ = [
     "Refusal",
     "Truncated",
     "can_pass",
+    "is_certificate_error",
 ]
 
 _PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -64,12 +65,12 @@ class Refusal(Exception):  # noqa: N818 - an answer, which may well be expected
     @property
     def is_condition(self) -> bool:
         """Whether If-Match or If-None-Match did not hold."""
-        return self.status == HTTPStatus.PRECONDITION_FAILED or self.code == "PreconditionFailed"
+        return self.status == 412 or self.code == "PreconditionFailed"
 
     @property
     def is_range(self) -> bool:
         """Whether the object has no such bytes."""
-        return self.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        return self.status == 416
 
 
 class FailedRequest(Exception):  # noqa: N818 - named as what it is about
@@ -88,7 +89,7 @@ class ObjectChanged(Exception):  # noqa: N818 - named as what it is about
     """The object is not the one whose first bytes were read."""
 
 
-REQUEST_ERRORS = (Refusal, FailedRequest, Truncated, http.client.HTTPException, OSError)
+REQUEST_ERRORS = (Refusal, FailedRequest, Truncated, BadAnswerError, OSError)
 """All that a request may raise, whether it can pass or not."""
 
 
@@ -98,16 +99,27 @@ def can_pass(error: BaseException) -> bool:
         return error.status in _PASSING_STATUSES or error.code in _PASSING_CODES
     if isinstance(error, FailedRequest):
         return error.failure in {Failure.CONNECTION, Failure.BROKEN}
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if is_certificate_error(error):
         return False  # it stays wrong; all else about TLS is a broken connection
     return isinstance(
         error,
         (
             Truncated,
-            http.client.HTTPException,
+            BadAnswerError,
             ConnectionError,
             TimeoutError,
             socket.gaierror,
-            ssl.SSLError,
         ),
-    )
+    ) or _is_tls_error(error)
+
+
+def is_certificate_error(error: BaseException) -> bool:
+    """Whether the server's certificate was refused."""
+    # Without a TLS connection the module is not loaded, which saves a fetch some time.
+    ssl = sys.modules.get("ssl")
+    return ssl is not None and isinstance(error, ssl.SSLCertVerificationError)
+
+
+def _is_tls_error(error: BaseException) -> bool:
+    ssl = sys.modules.get("ssl")
+    return ssl is not None and isinstance(error, ssl.SSLError)

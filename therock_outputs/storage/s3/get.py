@@ -1,25 +1,22 @@
 """Reading an object's bytes into memory that is used again and again.
 
 boto3's own body copies every byte several times on its way; over a fast network or a loopback
-that, not the network, limits a transfer. So http.client fetches what boto3 (or direct.py)
-signed. Whatever is out of the ordinary, a proxy or a redirect, goes through boto3.
+that, not the network, limits a transfer. So wire.py fetches what direct.py, or boto3, signed.
+Whatever is out of the ordinary, a proxy or a redirect, goes through boto3.
 """
 
 from __future__ import annotations
 
-import http.client
 import re
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage.s3.failures import ObjectChanged, Refusal
+from therock_outputs.storage.s3.wire import Answer, BadAnswerError, Connection
 
 if TYPE_CHECKING:
     from therock_outputs.storage.s3.client import S3Client
@@ -30,12 +27,12 @@ __all__ = ["Body", "Elsewhere", "RangeReader", "answer_of", "body_from_headers",
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _ERROR_FIELD = re.compile(r"<(Code|Message|Region)>([^<]*)</")
 _ERROR_LIMIT = 64 << 10
-_GOOD = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
+_GOOD = frozenset({200, 206})
 
 
 # Answers to a signature for the wrong region.
 _OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
-_REDIRECTS = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT})
+_REDIRECTS = frozenset({301, 307})
 
 
 class Elsewhere(Exception):  # noqa: N818 - not an error yet
@@ -64,7 +61,7 @@ class RangeReader:
         self._client = client
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._connections: list[http.client.HTTPConnection] = []
+        self._connections: list[Connection] = []
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -104,18 +101,16 @@ class RangeReader:
         connection = self._connection(target)
         with ExitStack() as stack:
             try:
-                response = stack.enter_context(answer_of(connection, target, headers))
+                answer = stack.enter_context(answer_of(connection, target, headers))
             except Elsewhere:
                 # boto3 knows how to find the bucket's region, and remembers it.
                 yield stack.enter_context(self._client.boto.get(location, headers))
             else:
-                yield body_from_headers(
-                    response.headers.get, response.length, partial(_read_some, response)
-                )
+                yield body_from_headers(answer.headers.get, answer.length, answer.read_into)
 
-    def _connection(self, target: Target) -> http.client.HTTPConnection:
+    def _connection(self, target: Target) -> Connection:
         """This thread's connection to a server."""
-        mine: dict[tuple[str, str, int | None], http.client.HTTPConnection]
+        mine: dict[tuple[str, str, int | None], Connection]
         mine = self._local.__dict__.setdefault("connections", {})
         key = (target.scheme, target.host, target.port)
         if key not in mine:
@@ -125,51 +120,26 @@ class RangeReader:
         return mine[key]
 
 
-def connect(client: S3Client, target: Target) -> http.client.HTTPConnection:
+def connect(client: S3Client, target: Target) -> Connection:
     """A connection to a server, which opens with the first request."""
-    timeout = client.settings.read_timeout
-    if target.scheme == "https":
-        context = ssl.create_default_context(cafile=client.ca_bundle)
-        return http.client.HTTPSConnection(
-            target.host, target.port, timeout=timeout, context=context
-        )
-    return http.client.HTTPConnection(target.host, target.port, timeout=timeout)
+    settings = client.settings
+    return Connection(
+        target.scheme,
+        target.host,
+        target.port,
+        settings.connect_timeout,
+        settings.read_timeout,
+        client.ca_bundle,
+    )
 
 
 @contextmanager
-def answer_of(
-    connection: http.client.HTTPConnection, target: Target, headers: dict[str, str]
-) -> Iterator[http.client.HTTPResponse]:
-    """A good answer to a GET; Refusal, or Elsewhere, when it is not good.
-
-    Afterwards the connection can be used again: it stays open when the answer was read to its
-    end, and opens again with the next request when not.
-    """
-    complete = False
-    try:
-        connection.request("GET", target.path, headers={**target.headers, **headers})
-        with connection.getresponse() as response:
-            if response.status not in _GOOD:
-                raise _refusal_of(response)
-            yield response
-            complete = response.isclosed()
-    finally:
-        if not complete:
-            connection.close()
-
-
-def _read_some(response: http.client.HTTPResponse, view: memoryview) -> int:
-    """Fill memory with what has arrived, where the response's own method waits for all of it.
-
-    Hashing and writing one piece while the next is under way takes a fifth off a transfer.
-    """
-    if not response.length:
-        return 0
-    count = response.fp.readinto1(view[: response.length])
-    response.length -= count
-    if not response.length:
-        response.close()  # the connection stays open for the next request
-    return count
+def answer_of(connection: Connection, target: Target, headers: dict[str, str]) -> Iterator[Answer]:
+    """A good answer to a GET; Refusal, or Elsewhere, when it is not good."""
+    with connection.get(target.path, {**target.headers, **headers}) as answer:
+        if answer.status not in _GOOD:
+            raise _refusal_of(answer)
+        yield answer
 
 
 def body_from_headers(
@@ -180,24 +150,23 @@ def body_from_headers(
     """A body by its headers. RFC 9110, 14.4: ``Content-Range: bytes first-last/size``."""
     if length is None:
         # Without a length a body that was cut short could not be told from a whole one.
-        raise http.client.HTTPException("the answer has no Content-Length")
+        raise BadAnswerError("the answer has no Content-Length")
     start, size = 0, length
     content_range = header("content-range")
     if content_range is not None:
         match = _CONTENT_RANGE.fullmatch(content_range.strip())
         if match is None:
-            raise http.client.HTTPException(f"Content-Range {content_range!r} makes no sense")
+            raise BadAnswerError(f"Content-Range {content_range!r} makes no sense")
         start, size = int(match[1]), int(match[2])
     etag = (header("etag") or "").strip('"')
     return Body(size, start, etag, header("x-amz-meta-sha256"), read_into)
 
 
-def _refusal_of(response: http.client.HTTPResponse) -> Refusal | Elsewhere:
+def _refusal_of(answer: Answer) -> Refusal | Elsewhere:
     """What an answer other than a good one says."""
-    text = response.read(_ERROR_LIMIT).decode("utf-8", "replace")
-    fields = dict(_ERROR_FIELD.findall(text))
-    region = response.headers.get("x-amz-bucket-region") or fields.get("Region", "")
-    code = fields.get("Code", str(response.status))
-    if response.status in _REDIRECTS or code in _OTHER_REGION:
+    fields = dict(_ERROR_FIELD.findall(answer.read(_ERROR_LIMIT).decode("utf-8", "replace")))
+    region = answer.headers.get("x-amz-bucket-region") or fields.get("Region", "")
+    code = fields.get("Code", str(answer.status))
+    if answer.status in _REDIRECTS or code in _OTHER_REGION:
         return Elsewhere()
-    return Refusal(response.status, code, fields.get("Message", response.reason), region)
+    return Refusal(answer.status, code, fields.get("Message", answer.reason), region)

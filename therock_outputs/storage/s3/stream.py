@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 from contextlib import ExitStack
-from http.client import HTTPException
 
 from therock_outputs.errors import IntegrityError
 from therock_outputs.layout import StorageLocation
@@ -14,6 +13,7 @@ from therock_outputs.storage.s3.client import S3Client
 from therock_outputs.storage.s3.errors import explain
 from therock_outputs.storage.s3.failures import REQUEST_ERRORS, Refusal, Truncated, can_pass
 from therock_outputs.storage.s3.get import Body, RangeReader
+from therock_outputs.storage.s3.wire import BadAnswerError
 
 __all__ = ["ObjectStream"]
 
@@ -96,7 +96,7 @@ class ObjectStream(io.RawIOBase):
         answer = self._reader.get(self._location, headers)
         body = self._resources.enter_context(answer)
         if body.start != self._position:
-            raise HTTPException("the server sent another range than it was asked for")
+            raise BadAnswerError("the server sent another range than it was asked for")
         if self.etag and body.etag != self.etag:
             raise self._changed()
         self.etag = body.etag
