@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from posixpath import join
 
 from therock_outputs.errors import IntegrityError
 from therock_outputs.python_packages.elf import ElfFile
@@ -92,7 +93,12 @@ def look_at(elf: ElfFile, work: ElfWork) -> tuple[FileKind, Rewrite | None]:
     kind = FileKind(elf.soname, elf.is_library, elf.is_program)
     if not (elf.is_library or elf.is_program):
         return kind, None
-    return kind, rewrite_rpath(elf, origin_paths(work.path, work.rpath))
+    places = work.rpath
+    if places and not elf.search_path:
+        # Built for a directory that the system's loader looks in by itself, as its package's is
+        # not. What TheRock builds finds its neighbours already.
+        places = (*places, join(work.path.split("/", 1)[0], "lib"))
+    return kind, rewrite_rpath(elf, origin_paths(work.path, places))
 
 
 def check_rewrite(view: memoryview, before: ElfFile, label: str) -> None:
