@@ -27,8 +27,12 @@ _ARGUMENTS = {
 _LOADER_FAILED = re.compile(
     r"error while loading shared libraries|cannot open shared object file|symbol lookup error"
     r"|undefined symbol|version `[^']*' not found"
-    r"|ModuleNotFoundError|ImportError|FileNotFoundError|can't open file|Can't locate \S+ in @INC"
+    r"|ModuleNotFoundError|ImportError|can't open file"
+    # The directories of the kernel's driver are not there without a GPU.
+    r"|FileNotFoundError(?!.*'/(?:sys|dev|proc)/)"
 )
+_PERL_MODULE = re.compile(r"Can't locate (\S+?)\.pm in @INC")
+"""What a Perl script says of a module that is the machine's to have, as Perl itself is."""
 _SCRIPT = re.compile(r"^\s*([^\s=\[;#]+)\s*=\s*rocm_sdk\._programs:", re.MULTILINE)
 
 
@@ -51,6 +55,10 @@ def judge(program: str, code: int, output: str) -> Outcome:
         return Outcome(title, Status.SKIPPED, refused[len(MESSAGE_START) :])
     if refused:
         return Outcome(title, Status.FAILED, refused[len(MESSAGE_START) :])
+    module = _PERL_MODULE.search(output)
+    if code and module:
+        needed = module[1].replace("/", "::")
+        return Outcome(title, Status.SKIPPED, f"needs Perl's {needed}, which {INTERPRETER_MISSING}")
     failed = next((line for line in lines if _LOADER_FAILED.search(line)), "")
     if failed:
         return Outcome(title, Status.FAILED, failed)
