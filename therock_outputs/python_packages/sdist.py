@@ -1,7 +1,8 @@
 """Write the ``rocm`` sdist, which decides on the machine that installs it what it needs.
 
 Its files are those of ``templates``, with ``rocm_sdk/_dist_info.py``, ``pyproject.toml`` and
-``PKG-INFO`` written for the run. Formats: PEP 517 and 625 (sdist), core metadata 2.4 (PEP 643 and 639).
+``PKG-INFO`` written for the run. Formats: PEP 517 and 625 (sdist), core metadata 2.4 (PEP 643
+and 639).
 """
 
 from __future__ import annotations
