@@ -27,7 +27,8 @@ _FLAGS = (
     "-Os", "-std=gnu11", "-Wall", "-Wextra", "-static", "-nostdlib", "-nostartfiles",
     "-ffreestanding", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
     "-fno-builtin", "-fcf-protection=none", "-fno-pie", "-no-pie", "-s",
-    "-Wl,-z,max-page-size=4096", "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-Wl,-z,norelro", "-Wl,-z,noexecstack",
+    "-Wl,-z,max-page-size=4096", "-Wl,--build-id=none",
+    "-Wl,-z,noseparate-code", "-Wl,-z,norelro", "-Wl,-z,noexecstack",
 )  # fmt: skip
 
 
