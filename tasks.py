@@ -292,7 +292,7 @@ def release(work: Work, **own: object) -> object:
     ),
 )
 def fetch(work: Work, **own: object) -> object:
-    """Download artifacts of a run, verified; unpack them if asked.
+    """Download artifacts of a run, verified; unpack if asked.
 
     Every chosen archive is checked against its .sha256sum before anything is unpacked, and
     what is unpacked is there as a whole or not at all. An interrupted download resumes.
@@ -453,7 +453,7 @@ def build_tarballs(work: Work, **own: object) -> object:
     ),
 )
 def build_python_packages(work: Work, **own: object) -> object:
-    """Build the wheels and the rocm sdist of a run, with their indexes.
+    """Build the wheels and the rocm sdist of a run.
 
     Straight from the archives; each file is read, rewritten and compressed once. What goes into
     no package is told in a table.
@@ -475,7 +475,7 @@ def build_python_packages(work: Work, **own: object) -> object:
     ),
 )
 def upload(work: Work, **own: object) -> object:
-    """Put what was built, logs and manifests under the run's root.
+    """Put outputs, logs and manifests under the run's root.
 
     What is there with the same content is skipped; other content under a published name is
     refused. Listing pages come last.
@@ -641,7 +641,7 @@ def sample_run(work: Work, *, layout: str | None) -> object:
     example="./inv serve --staging-dir staging\n./inv serve --staging-dir staging --port 0 --json",
 )
 def serve(work: Work, *, host: str | None, port: int | None) -> object:
-    """Serve a staging directory over HTTP, as S3 serves the bucket.
+    """Serve a staging directory over HTTP, as S3 would.
 
     For pip, apt, dnf and browsers on this machine: ranges, media types, pages for directories.
     It only reads, and never leaves the directory.
@@ -813,7 +813,7 @@ def lint(work: Work, *, fix: bool) -> None:
     takes_extra="ARGUMENTS",
 )
 def bench(work: Work, *, only: Sequence[str]) -> None:
-    """Run the benchmarks, which print ratios and keep them as JSON.
+    """Run the benchmarks; ratios are kept as JSON.
 
     Each one is a file benchmarks/bench_NAME.py; everything behind -- goes to it.
     """
