@@ -81,6 +81,45 @@ _TARBALLS = (
         "~/.cache/therock-segments",
     ),
 )
+_PYTHON = (
+    Flag(
+        "linux_amdgpu_families",
+        "What the run's Linux job builds, so that both systems' jobs make one rocm sdist.",
+        Kind.LIST,
+        "NAMES",
+        "gfx94X-dcgpu,gfx110X-all",
+    ),
+    Flag(
+        "windows_amdgpu_families",
+        "What the run's Windows job builds.",
+        Kind.LIST,
+        "NAMES",
+        "gfx110X-all",
+    ),
+    Flag(
+        "wheel_platform_tag",
+        "The wheels' platform tag; linux_x86_64 or win_amd64 by default.",
+        metavar="TAG",
+        example="manylinux_2_28_x86_64",
+    ),
+    Flag(
+        "build_variant",
+        "Say in the packages' summaries that they are of such a build.",
+        metavar="NAME",
+        example="asan",
+    ),
+    Flag(
+        "strict",
+        "Fail when a Python package had to leave something out that no rule leaves out.",
+        Kind.SWITCH,
+    ),
+    Flag(
+        "launcher_cc",
+        "Compile the launchers that stand for links with this C compiler.",
+        metavar="COMMAND",
+        example="musl-gcc",
+    ),
+)
 _ARTIFACTS_DIR = Flag(
     "artifacts_dir",
     "Archives that are on this disk already, with their .sha256sum files.",
@@ -138,10 +177,17 @@ _PUBLISH = (
         "jobs",
     ),
     own=(
-        Flag("only", "Run these steps only: fetch, tarballs, upload.", Kind.LIST, "STEPS", "fetch"),
+        Flag(
+            "only",
+            "Run these steps only: fetch, tarballs, python, upload.",
+            Kind.LIST,
+            "STEPS",
+            "fetch",
+        ),
         Flag("skip", "Leave these steps out.", Kind.LIST, "STEPS", "upload"),
         Flag("from_", "Begin with this step.", metavar="STEP", example="tarballs"),
         *_TARBALLS,
+        *_PYTHON,
         _ON_CONFLICT,
         _UNVERIFIED,
         _CACHE_DIR,
@@ -246,7 +292,7 @@ def release(work: Work, **own: object) -> object:
     ),
 )
 def fetch(work: Work, **own: object) -> object:
-    """Download artifacts of a run, verified; unpack them if asked.
+    """Download artifacts of a run, verified; unpack if asked.
 
     Every chosen archive is checked against its .sha256sum before anything is unpacked, and
     what is unpacked is there as a whole or not at all. An interrupted download resumes.
@@ -372,6 +418,55 @@ def build_tarballs(work: Work, **own: object) -> object:
 
 @job(
     Heading.OUTPUTS,
+    shared=(
+        *_PLACE,
+        "output_dir",
+        "artifact_group",
+        "dist_amdgpu_families",
+        "package_version",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "only",
+            "Build these only: core, libraries, device, profiler, devel, rocm.",
+            Kind.LIST,
+            "NAMES",
+            "core,libraries",
+        ),
+        *_PYTHON,
+        Flag(
+            "compression_level",
+            "How hard wheels are compressed, 1 to 12; 6 by default.",
+            Kind.NUMBER,
+            "LEVEL",
+            "9",
+        ),
+        _UNVERIFIED,
+        _CACHE_DIR,
+        _ARTIFACTS_DIR,
+    ),
+    example=(
+        "./inv build-python-packages --run-id 24217435275 --package-version 7.13.0\n"
+        "./inv build-python-packages --run-id sample --only core,libraries,rocm"
+    ),
+)
+def build_python_packages(work: Work, **own: object) -> object:
+    """Build the wheels and the rocm sdist of a run.
+
+    Straight from the archives; each file is read, rewritten and compressed once. What goes into
+    no package is told in a table.
+    """
+    from therock_outputs.commands.release import ChainOptions, run_python_packages
+
+    names = {"only": "python_only", "compression_level": "wheel_compression_level"}
+    options = {names.get(name, name): value for name, value in own.items()}
+    return run_python_packages(work.settings, ChainOptions.of(options), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
     shared=(*_PLACE, "output_dir", "upload_run_id", "dry_run", "jobs"),
     own=(_ARTIFACTS_DIR, _UNVERIFIED, *_PUBLISH),
     example=(
@@ -380,7 +475,7 @@ def build_tarballs(work: Work, **own: object) -> object:
     ),
 )
 def upload(work: Work, **own: object) -> object:
-    """Put what was built, logs and manifests under the run's root.
+    """Put outputs, logs and manifests under the run's root.
 
     What is there with the same content is skipped; other content under a published name is
     refused. Listing pages come last.
@@ -388,6 +483,65 @@ def upload(work: Work, **own: object) -> object:
     from therock_outputs.commands.release import ChainOptions, run_upload
 
     return run_upload(work.settings, ChainOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=(
+        "release_type",
+        "run_github_repo",
+        "staging_dir",
+        "bucket",
+        "platform",
+        "work_dir",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "dependencies",
+            "The packages to mirror; numpy, packaging and what builds the selector by default.",
+            Kind.LIST,
+            "LIST",
+            "numpy,packaging,setuptools",
+        ),
+        Flag(
+            "requirements_file",
+            "A file with one requirement a line, instead of the list.",
+            Kind.PATH,
+            "FILE",
+            "dependencies.txt",
+        ),
+        Flag(
+            "python_versions",
+            "The CPython versions to mirror for; 3.10 to 3.13 by default.",
+            Kind.LIST,
+            "LIST",
+            "3.12,3.13",
+        ),
+        Flag(
+            "for_platforms",
+            "linux, windows or platform tags; the platform of the run by default.",
+            Kind.LIST,
+            "LIST",
+            "linux,windows",
+        ),
+    ),
+    exclusive=(("dependencies", "requirements_file"),),
+    example=(
+        "./inv mirror-deps --dry-run\n"
+        "./inv mirror-deps --staging-dir staging --dependencies numpy --python-versions 3.12"
+    ),
+)
+def mirror_deps(work: Work, **own: object) -> object:
+    """Fill the index of dependencies, beside the runs.
+
+    What the list comes to, with its own dependencies, is asked of the index that pip is
+    configured for; wheels that are not there yet are fetched, checked and indexed.
+    """
+    from therock_outputs.commands.mirror import MirrorOptions, mirror_dependencies
+
+    return mirror_dependencies(work.settings, MirrorOptions.of(work.settings, own), work.console)
 
 
 # ----------------------------------------------------------------------- looking things up
@@ -465,6 +619,135 @@ def sample_run(work: Work, *, layout: str | None) -> object:
     return write_sample(work.settings, layout or "split", work.console)
 
 
+@job(
+    Heading.TRYING,
+    shared=("staging_dir",),
+    own=(
+        Flag(
+            "host",
+            "The address to listen at; 127.0.0.1 by default, which only this machine reaches.",
+            metavar="ADDRESS",
+            example="0.0.0.0",  # noqa: S104 - shown, not used
+        ),
+        Flag(
+            "port",
+            "The port to listen at; 8000 by default, 0 for any free one.",
+            Kind.NUMBER,
+            "PORT",
+            "8080",
+            minimum=0,
+        ),
+    ),
+    example="./inv serve --staging-dir staging\n./inv serve --staging-dir staging --port 0 --json",
+)
+def serve(work: Work, *, host: str | None, port: int | None) -> object:
+    """Serve a staging directory over HTTP, as S3 would.
+
+    For pip, apt, dnf and browsers on this machine: ranges, media types, pages for directories.
+    It only reads, and never leaves the directory.
+    """
+    from therock_outputs.commands.serve import serve_staging
+
+    return serve_staging(work.settings, work.console, host=host, port=port)
+
+
+@job(
+    Heading.TRYING,
+    shared=(*_PLACE, "artifact_group", "dry_run"),
+    own=(
+        Flag(
+            "venv_dir",
+            "The environment's directory; the word alone does, too.",
+            Kind.PATH,
+            "DIR",
+            ".rocm",
+            positional=True,
+        ),
+        Flag(
+            "packages",
+            "What to install; rocm[libraries] by default.",
+            metavar="REQUIREMENTS",
+            example="'rocm[libraries,devel,device-gfx942]'",
+        ),
+        Flag(
+            "index_url",
+            "Take ROCm's packages from this index instead of the run's.",
+            metavar="URL",
+            example="http://127.0.0.1:8000/24217435275-linux/python/simple/",
+        ),
+        Flag(
+            "index_name",
+            "Take ROCm's packages from the promoted ones of this kind.",
+            Kind.CHOICE,
+            "NAME",
+            "nightly",
+            choices=("dev", "nightly", "prerelease", "release"),
+        ),
+        Flag(
+            "find_links",
+            "Take ROCm's packages from this flat page.",
+            metavar="URL",
+            example="dist/index.html",
+        ),
+        Flag("flat", "Take them from the run's flat page instead of its index.", Kind.SWITCH),
+        Flag(
+            "deps_index_url",
+            "Take what they depend on from this index instead of the bucket's python-deps/.",
+            metavar="URL",
+            example="https://pypi.org/simple/",
+        ),
+        Flag(
+            "server_url",
+            "Where the staging directory is served; see serve.",
+            metavar="URL",
+            example="http://127.0.0.1:8000/",
+        ),
+        Flag("pre", "Take pre-releases, too.", Kind.SWITCH),
+        Flag("clean", "Make the environment anew.", Kind.SWITCH),
+        Flag(
+            "python",
+            "The interpreter for it; this one by default.",
+            metavar="VERSION",
+            example="3.12",
+        ),
+        Flag(
+            "installer",
+            "uv or pip; uv by default, where there is one.",
+            Kind.CHOICE,
+            "NAME",
+            "pip",
+            choices=("uv", "pip"),
+        ),
+        Flag(
+            "wait",
+            "How long to wait for an index that is not there yet; 120 online, 0 on this disk.",
+            Kind.NUMBER,
+            "SECONDS",
+            "600",
+            minimum=0,
+        ),
+        Flag("test", "Run rocm-sdk test afterwards.", Kind.SWITCH),
+    ),
+    exclusive=(("index_url", "index_name", "find_links", "flat"),),
+    example=(
+        "./inv setup-venv .rocm --run-id 24217435275 --packages 'rocm[libraries,devel]' --test\n"
+        "./inv setup-venv .rocm --run-id sample --staging-dir build/staging\n"
+        "./inv setup-venv .rocm --index-name nightly --artifact-group gfx94X-dcgpu --pre"
+    ),
+)
+def setup_venv(work: Work, **own: object) -> object:
+    """Make a virtual environment with a run's Python packages.
+
+    Two indexes are asked and no other: one with ROCm's packages, one with what they depend on.
+    Both are looked at first, so that a wrong address is said. In CI later steps find the
+    environment on PATH.
+    """
+    from therock_outputs.commands.setup_venv import VenvOptions
+    from therock_outputs.commands.setup_venv import setup_venv as make
+
+    return make(work.settings, VenvOptions.of(own), work.console)
+
+
 # ------------------------------------------------------- for people who work on this project
 
 
@@ -530,7 +813,7 @@ def lint(work: Work, *, fix: bool) -> None:
     takes_extra="ARGUMENTS",
 )
 def bench(work: Work, *, only: Sequence[str]) -> None:
-    """Run the benchmarks, which print ratios and keep them as JSON.
+    """Run the benchmarks; ratios are kept as JSON.
 
     Each one is a file benchmarks/bench_NAME.py; everything behind -- goes to it.
     """

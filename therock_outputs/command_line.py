@@ -101,6 +101,11 @@ class _Reader:
                 f"{self._last_flag.spelling} with commas{self._see()}"
             )
         if self._call is not None:
+            for flag in self._call.job.flags:
+                if flag.positional and flag.name not in self._call.values:
+                    self._call.values[flag.name] = word
+                    self._last_flag = None
+                    return
             raise UsageError(f"{self._call.job.name} takes no word {word!r}{self._see()}")
         meant = _did_you_mean(word, self._jobs)
         raise UsageError(f"no task is called {word!r}{meant} (see ./inv --list)")

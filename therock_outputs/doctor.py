@@ -46,12 +46,14 @@ _PROGRAMS = (
     _Program("test", ("java",), "apt install default-jdk-headless"),
     _Program("test", ("javac",), "apt install default-jdk-headless"),
     _Program("test", ("go",), "apt install golang-go"),
+    _Program("test", ("curl",), "apt install curl"),
     _Program("test, bench", ("tar",), "apt install tar"),
     _Program("test, bench", ("zstd",), "apt install zstd"),
     _Program("test", ("xz",), "apt install xz-utils"),
 )
 
 _MODULES = {
+    "mirror-deps": ("pip",),
     "test": ("pytest", "xdist", "pytest_cov", "moto"),
     "lint": ("ruff", "mypy"),
     "bench": ("isal", "zlib_ng"),

@@ -66,6 +66,8 @@ class Flag:
     short: str = ""
     minimum: int = 1
     """The smallest number that makes sense; for numbers only."""
+    positional: bool = False
+    """Whether a word that belongs to no flag is its value."""
 
     @property
     def spelling(self) -> str:

@@ -169,6 +169,7 @@ def _argument(flag: Flag) -> Argument:
         names=(dashed, flag.short) if flag.short else (dashed,),
         kind=kind,
         default=False if kind is bool else [] if kind is list else None,
+        positional=flag.positional,
         help=flag.help,
         attr_name=flag.name if dashed != flag.name else None,
     )

@@ -122,7 +122,8 @@ def list_lines(jobs: Mapping[str, Job]) -> list[str]:
 def task_help_lines(task: Job, width: int) -> list[str]:
     """The help page of one task: what it does, an example, and every flag."""
     extra = f" [-- {task.takes_extra}]" if task.takes_extra else ""
-    lines = [f"Usage: ./inv {task.name} [FLAGS]{extra}", ""]
+    words = "".join(f" {flag.metavar}" for flag in task.flags if flag.positional)
+    lines = [f"Usage: ./inv {task.name}{words} [FLAGS]{extra}", ""]
     for paragraph in _paragraphs(task):
         lines += [*textwrap.wrap(paragraph, width), ""]
     examples = [part for line in task.example.splitlines() for part in _folded(line, width)]

@@ -30,7 +30,18 @@ def lint(work: Work) -> None:
     del work
 
 
-_JOBS: dict[str, Job] = {"fetch": fetch, "lint": lint}
+@job(
+    Heading.TRYING,
+    shared=("run_id", "amdgpu_targets"),
+    own=(Flag("directory", "Where.", Kind.PATH, "DIR", "here", positional=True),),
+    example="./inv enter here",
+)
+def enter(work: Work, *, directory: str) -> None:
+    """Enter a directory."""
+    del work, directory
+
+
+_JOBS: dict[str, Job] = {"fetch": fetch, "lint": lint, "enter": enter}
 
 
 def _parse(*words: str) -> CommandLine:
@@ -52,6 +63,26 @@ def test_flags_and_values_are_read_in_every_form() -> None:
         "amdgpu_targets": ["x,y"],
     }
     assert second.values == {"verbose": True}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("enter", "./lint", "--run-id", "7"),
+        ("enter", "--run-id", "7", "./lint"),
+        ("enter", "--directory", "./lint", "--run-id=7"),
+    ],
+)
+def test_word_of_its_own_is_the_value_of_the_flag_that_takes_it(words: tuple[str, ...]) -> None:
+    [call] = _parse(*words).calls
+    assert call.values == {"directory": "./lint", "run_id": "7"}
+
+
+def test_second_word_of_its_own_is_refused() -> None:
+    with pytest.raises(UsageError, match="enter takes no word 'there'"):
+        _parse("enter", "here", "there")
+    with pytest.raises(UsageError, match="'here' belongs to no flag; separate the values"):
+        _parse("enter", "--amdgpu-targets", "x", "here")
 
 
 def test_common_flags_before_a_task_hold_for_all_tasks() -> None:

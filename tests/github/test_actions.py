@@ -11,7 +11,9 @@ import pytest
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError, UsageError
 from therock_outputs.github.actions import (
     SUMMARY_LIMIT,
+    append_environment,
     append_outputs,
+    append_path,
     append_summary,
     escape_data,
     group_end,
@@ -228,3 +230,23 @@ def test_fork_is_told_by_the_event_file_unless_the_variable_says(tmp_path: Path)
     assert is_fork_pr({}, event)
     assert not is_fork_pr(environ, {})
     assert not is_fork_pr({})
+
+
+def test_later_steps_get_variables_and_a_path(tmp_path: Path) -> None:
+    environ = {"GITHUB_ENV": str(tmp_path / "env"), "GITHUB_PATH": str(tmp_path / "path")}
+    assert append_environment(environ, {"VIRTUAL_ENV": "/a b", "NOTES": "x\ny"})
+    assert append_path(environ, Path("/a b/bin"))
+    assert append_path(environ, Path("/c"))
+    assert (tmp_path / "path").read_text() == "/a b/bin\n/c\n"
+    assert (tmp_path / "env").read_text() == (
+        "VIRTUAL_ENV=/a b\nNOTES<<END_OF_VALUE\nx\ny\nEND_OF_VALUE\n"
+    )
+    assert not append_environment({}, {"A": "b"})
+    assert not append_path({}, Path("/c"))
+
+
+def test_path_with_a_line_end_is_refused(tmp_path: Path) -> None:
+    environ = {"GITHUB_PATH": str(tmp_path / "path")}
+    with pytest.raises(UsageError, match="holds a line's end"):
+        append_path(environ, Path("/a\n/b"))
+    assert not (tmp_path / "path").exists()

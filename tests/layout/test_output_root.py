@@ -79,6 +79,7 @@ def test_dependencies_lie_beside_the_runs() -> None:
     root = Root.from_workflow_run(environ={"IS_PR_FROM_FORK": "true"}, run_id="1", prefix="p")
     assert root.python_deps().s3_uri == f"s3://{EXTERNAL}/python-deps/simple/"
     assert root.python_deps("numpy/", "index.html").key == "python-deps/simple/numpy/index.html"
+    assert root.python_deps_files("a.whl").key == "python-deps/a.whl"
 
 
 def test_every_public_place_is_tabled_in_this_test() -> None:
@@ -89,7 +90,7 @@ def test_every_public_place_is_tabled_in_this_test() -> None:
         if not name.startswith("_")
         and getattr(member, "__annotations__", {}).get("return") == "StorageLocation"
     }
-    assert places - code == {"python_deps"}
+    assert places - code == {"python_deps", "python_deps_files"}
 
 
 @pytest.mark.parametrize(

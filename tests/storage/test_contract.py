@@ -25,6 +25,7 @@ from therock_outputs.errors import (
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage import (
     Download,
+    DryRunStorage,
     IfExists,
     LocalStorage,
     Outcome,
@@ -113,6 +114,25 @@ def test_uploaded_bytes_are_read_back(storage: Storage, root: StorageLocation) -
         sha256(b"hello"),
     )
     assert storage.read(root / "a.txt") == b"hello"
+
+
+def test_digest_of_an_object_is_that_of_its_bytes(storage: Storage, root: StorageLocation) -> None:
+    put(storage, root / "a.txt", b"hello")
+    assert storage.sha256(root / "a.txt") == sha256(b"hello")
+    assert DryRunStorage(storage).sha256(root / "a.txt") == sha256(b"hello")
+    with pytest.raises(NotFoundError, match=r"b\.txt"):
+        storage.sha256(root / "b.txt")
+
+
+def test_page_may_stand_at_a_directory_where_keys_are_no_files(
+    storage: Storage, root: StorageLocation, backend: str
+) -> None:
+    assert storage.holds_directory_pages is (backend != "local")
+    assert DryRunStorage(storage).holds_directory_pages is (backend != "local")
+    if storage.holds_directory_pages:
+        assert storage.update(root / "simple/x/", lambda old: (old or b"") + b"1") == b"1"
+        assert storage.update(root / "simple/x/", lambda old: (old or b"") + b"2") == b"12"
+        assert storage.read(root / "simple/x/") == b"12"
 
 
 def test_same_bytes_again_are_skipped(storage: Storage, root: StorageLocation) -> None:

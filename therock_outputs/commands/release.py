@@ -1,4 +1,4 @@
-"""The tasks ``release``, ``build-tarballs`` and ``upload``: the chain, or one link of it."""
+"""The chain, or one link of it: ``release``, the ``build-`` tasks and ``upload``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from therock_outputs.commands.sample import DEFAULT_STAGING, complete_sample
 from therock_outputs.console import Console
 from therock_outputs.errors import UsageError
 from therock_outputs.places import Places, places_of
-from therock_outputs.release.chain import Release, ReleaseOptions, choose_steps, run_steps
+from therock_outputs.python_packages.catalog import PackageKind
+from therock_outputs.release.chain import (
+    PythonOptions,
+    Release,
+    ReleaseOptions,
+    choose_steps,
+    run_steps,
+)
 from therock_outputs.release.report import ReleaseReport, report_of, tell
 from therock_outputs.release.state import only_one_release
 from therock_outputs.release.steps import STEPS
@@ -25,7 +32,7 @@ from therock_outputs.settings import Settings
 from therock_outputs.storage import LocalStorage
 from therock_outputs.tarballs.encoding import DEFAULT_LEVELS, Encoding, TarballFormat
 
-__all__ = ["ChainOptions", "run_chain", "run_tarballs", "run_upload"]
+__all__ = ["ChainOptions", "run_chain", "run_python_packages", "run_tarballs", "run_upload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,14 @@ class ChainOptions:
     no_listings: bool = False
     upload_bucket: str | None = None
     upload_prefix: str | None = None
+    python_only: Sequence[str] = ()
+    linux_amdgpu_families: Sequence[str] = ()
+    windows_amdgpu_families: Sequence[str] = ()
+    wheel_platform_tag: str | None = None
+    build_variant: str = ""
+    wheel_compression_level: int | None = None
+    strict: bool = False
+    launcher_cc: str | None = None
 
     @classmethod
     def of(cls, own: Mapping[str, Any]) -> Self:
@@ -58,6 +73,13 @@ class ChainOptions:
 def run_tarballs(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
     """The task ``build-tarballs``: fetch what is missing, then build."""
     return run_chain(settings, replace(options, only=("fetch", "tarballs")), console)
+
+
+def run_python_packages(
+    settings: Settings, options: ChainOptions, console: Console
+) -> ReleaseReport:
+    """The task ``build-python-packages``: fetch what is missing, then build."""
+    return run_chain(settings, replace(options, only=("fetch", "python")), console)
 
 
 def run_upload(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
@@ -117,7 +139,25 @@ def _release_options(settings: Settings, options: ChainOptions) -> ReleaseOption
         logs_dir=options.logs_dir,
         manifests_dir=options.manifests_dir,
         listings=not options.no_listings,
+        python=_python_options(settings, options),
         mtime=source_date_epoch(os.environ),
+    )
+
+
+def _python_options(settings: Settings, options: ChainOptions) -> PythonOptions:
+    kinds = {kind.value: kind for kind in PackageKind}
+    if unknown := [name for name in options.python_only if name not in kinds]:
+        raise UsageError(f"{unknown[0]!r} is no Python package; they are {', '.join(kinds)}")
+    return PythonOptions(
+        artifact_group=settings.artifact_group,
+        only=frozenset(kinds[name] for name in options.python_only or kinds),
+        linux_families=tuple(options.linux_amdgpu_families),
+        windows_families=tuple(options.windows_amdgpu_families),
+        wheel_platform_tag=options.wheel_platform_tag,
+        build_variant=options.build_variant,
+        compression_level=options.wheel_compression_level or PythonOptions().compression_level,
+        strict=options.strict,
+        launcher_cc=options.launcher_cc,
     )
 
 

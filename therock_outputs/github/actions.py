@@ -18,7 +18,9 @@ from therock_outputs.layout import is_fork_pull_request
 
 __all__ = [
     "SUMMARY_LIMIT",
+    "append_environment",
     "append_outputs",
+    "append_path",
     "append_summary",
     "escape_data",
     "group_end",
@@ -110,6 +112,20 @@ def append_outputs(environ: Mapping[str, str], outputs: Mapping[str, str]) -> bo
     """
     text = "".join(output_text(name, value) for name, value in outputs.items())
     return _append(environ, "GITHUB_OUTPUT", text, limit=None)
+
+
+def append_environment(environ: Mapping[str, str], variables: Mapping[str, str]) -> bool:
+    """Set variables of later steps; False outside GitHub Actions."""
+    text = "".join(output_text(name, value) for name, value in variables.items())
+    return _append(environ, "GITHUB_ENV", text, limit=None)
+
+
+def append_path(environ: Mapping[str, str], directory: Path) -> bool:
+    """Have later steps look for programs here first; False outside GitHub Actions."""
+    line = str(directory)
+    if line.splitlines() != [line]:
+        raise UsageError(f"{line!r} holds a line's end, which GITHUB_PATH cannot; rename it")
+    return _append(environ, "GITHUB_PATH", line + "\n", limit=None)
 
 
 def append_summary(environ: Mapping[str, str], markdown: str) -> bool:

@@ -255,6 +255,10 @@ class WorkflowOutputRoot:
         """The index of dependencies, which the runs of a bucket share."""
         return _below(StorageLocation(self.bucket, "python-deps/simple/"), parts)
 
+    def python_deps_files(self, *parts: str) -> StorageLocation:
+        """The wheels that this index lists, or what lies beside them."""
+        return _below(StorageLocation(self.bucket, "python-deps/"), parts)
+
     # Native packages.
 
     def packages(self, package_format: str, *parts: str) -> StorageLocation:

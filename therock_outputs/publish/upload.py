@@ -32,6 +32,8 @@ class UploadSources:
     """Archives with their digests, which are checked; None: none is known."""
     tarballs: Path | None = None
     """A directory of tarballs with their SHA256SUMS."""
+    python: tuple[tuple[str, Path, str], ...] = ()
+    """Python packages: the name below the run's ``python/``, the file, its digest."""
     logs: Path | None = None
     """A directory laid out as the run's ``logs/``."""
     manifests: Path | None = None
@@ -67,8 +69,8 @@ def size_of(upload: Upload) -> int:
 def plan_upload(root: WorkflowOutputRoot, sources: UploadSources) -> UploadPlan:
     """Decide where each file goes. NotFoundError for a directory that is not there.
 
-    Tarballs and archives are published: they are never replaced by other bytes. Logs and
-    manifests belong to the attempt that writes them last.
+    Tarballs, Python packages and archives are published: they are never replaced by other
+    bytes. Logs and manifests belong to the attempt that writes them last.
     """
     uploads: list[Upload] = []
     digests: list[Upload] = []
@@ -87,6 +89,10 @@ def plan_upload(root: WorkflowOutputRoot, sources: UploadSources) -> UploadPlan:
             uploads.append(Upload(path, root.tarball(name), sha256=digest))
         lines = (sources.tarballs / SHA256SUMS).read_bytes()
         sums.append((root.tarball(SHA256SUMS), lines))
+    for name, path, digest in sources.python:
+        if not path.is_file():
+            raise NotFoundError(f"{path}: is gone; run build-python-packages again")
+        uploads.append(Upload(path, root.python(*name.split("/")), sha256=digest))
     for directory, place in (
         (sources.logs, root.logs),
         (sources.manifests, root.manifests),

@@ -12,12 +12,37 @@ from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.console import Console
 from therock_outputs.errors import UsageError
 from therock_outputs.places import Places
-from therock_outputs.release.state import ReleaseState
+from therock_outputs.python_packages.catalog import PackageKind
+from therock_outputs.release.state import Output, ReleaseState
 from therock_outputs.storage import Transfer
 from therock_outputs.tarballs.assemble import WrittenTarball
 from therock_outputs.tarballs.encoding import Encoding
 
-__all__ = ["PlannedFile", "Release", "ReleaseOptions", "Step", "choose_steps", "run_steps"]
+__all__ = [
+    "PlannedFile",
+    "PythonOptions",
+    "Release",
+    "ReleaseOptions",
+    "Step",
+    "choose_steps",
+    "run_steps",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonOptions:
+    """What was asked for of the Python packages."""
+
+    artifact_group: str | None = None
+    """The family of a single-stage build, which is also where its packages go."""
+    only: frozenset[PackageKind] = frozenset(PackageKind)
+    linux_families: tuple[str, ...] = ()
+    windows_families: tuple[str, ...] = ()
+    wheel_platform_tag: str | None = None
+    build_variant: str = ""
+    compression_level: int = 6
+    strict: bool = False
+    launcher_cc: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +66,7 @@ class ReleaseOptions:
     logs_dir: Path | None = None
     manifests_dir: Path | None = None
     listings: bool = True
+    python: PythonOptions = field(default_factory=PythonOptions)
     mtime: int
     """Seconds since the epoch that everything inside of outputs carries."""
 
@@ -73,6 +99,8 @@ class Release:
     manifest: RunManifest | None = None
     """None: nothing of this call has read it yet."""
     tarballs: tuple[WrittenTarball, ...] = ()
+    python: tuple[Output, ...] = ()
+    """Wheels and sdists, below ``python_dir``."""
     transfers: tuple[Transfer, ...] | None = None
     """None: nothing was uploaded."""
     planned: tuple[PlannedFile, ...] = ()
@@ -90,6 +118,11 @@ class Release:
     def tarballs_dir(self) -> Path:
         """Where tarballs lie before they are uploaded."""
         return self.output_dir / "tarballs"
+
+    @property
+    def python_dir(self) -> Path:
+        """Where Python packages lie before they are uploaded; laid out as the run's ``python/``."""
+        return self.output_dir / "python"
 
     @property
     def archives_dir(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,8 @@ from therock_outputs.artifacts.local_run import manifest_of
 from therock_outputs.artifacts.run_contents import RunManifest
 from therock_outputs.console import format_size
 from therock_outputs.errors import ConflictError, NotFoundError
-from therock_outputs.layout import StorageLocation
+from therock_outputs.indexes.build import build_indexes
+from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
 from therock_outputs.publish.pages import publish_pages
 from therock_outputs.publish.sums import read_sums
 from therock_outputs.publish.upload import (
@@ -23,6 +25,8 @@ from therock_outputs.publish.upload import (
 )
 from therock_outputs.release.chain import PlannedFile, Release
 from therock_outputs.release.fetch_step import with_archives_at_hand
+from therock_outputs.release.python_step import PYTHON_STEP, index_places
+from therock_outputs.release.state import Output
 from therock_outputs.storage import IfExists
 from therock_outputs.tarballs.assemble import WrittenTarball
 
@@ -41,6 +45,7 @@ def upload(release: Release) -> Release:
         transfers = execute_upload(
             plan, places.storage, jobs=release.jobs, progress=progress.advance
         )
+    _index_python(release)
     if release.options.listings:
         publish_pages(places.storage, places.destination, digests=_digests(release))
     return replace(release, transfers=tuple(transfers))
@@ -48,7 +53,7 @@ def upload(release: Release) -> Release:
 
 def plan_upload_step(release: Release) -> Release:
     """Say what would be uploaded, how much it is, and what is there already."""
-    awaited = [file for file in release.planned if file.step == "tarballs"]
+    awaited = [file for file in release.planned if file.step in ("tarballs", PYTHON_STEP)]
     release = _prepared(release, tarballs_are_planned=bool(awaited))
     root = release.places.destination
     present = {info.location: info.size for info in release.places.storage.list(root.root)}
@@ -57,8 +62,8 @@ def plan_upload_step(release: Release) -> Release:
             _STEP,
             file.name,
             None,
-            release.places.url(root.tarball(file.name)),
-            is_there=root.tarball(file.name) in present,
+            release.places.url(_target(root, file)),
+            is_there=_target(root, file) in present,
         )
         for file in awaited
     ]
@@ -75,6 +80,39 @@ def plan_upload_step(release: Release) -> Release:
         planned.append(PlannedFile(_STEP, item.target.name, size, url, is_there=there == size))
     _tell_plan(release, planned)
     return replace(release, planned=(*release.planned, *planned))
+
+
+def _target(root: WorkflowOutputRoot, file: PlannedFile) -> StorageLocation:
+    """Where a file that is yet to be made will go."""
+    if file.step == PYTHON_STEP:
+        return root.python(*file.name.split("/"))
+    return root.tarball(file.name)
+
+
+def _index_python(release: Release) -> None:
+    """Index the Python packages beside those that other jobs have put there."""
+    root = release.places.destination
+    outputs = {_python_name(release, output): output for output in release.python}
+    places = index_places(outputs)
+    for directory, names in places:
+        shared = (root.python(),) if directory and any(not other for other, _ in places) else ()
+        build_indexes(
+            release.places.storage,
+            root.python_files(directory or None),
+            names=names,
+            shared=shared,
+            digests={
+                output.path.name: output.sha256
+                for name, output in outputs.items()
+                if name.rpartition("/")[0] == directory
+            },
+            jobs=release.jobs,
+        )
+
+
+def _python_name(release: Release, output: Output) -> str:
+    # Not Path.relative_to: a path from the state goes by way of the work directory.
+    return Path(os.path.relpath(output.path, release.python_dir)).as_posix()
 
 
 def _tell_plan(release: Release, planned: list[PlannedFile]) -> None:
@@ -106,6 +144,8 @@ def _prepared(release: Release, *, tarballs_are_planned: bool) -> Release:
     """The release with what lies on this disk: archives, tarballs, the run's manifest."""
     if not release.tarballs and not tarballs_are_planned:
         release = replace(release, tarballs=tuple(_built_before(release)))
+    if not release.python and not tarballs_are_planned:
+        release = replace(release, python=_python_built_before(release))
     release = with_archives_at_hand(release)
     if release.manifest is None:
         release = replace(release, manifest=_published_manifest(release))
@@ -131,6 +171,14 @@ def _built_before(release: Release) -> Iterator[WrittenTarball]:
             raise NotFoundError(f"{path}: is gone; run build-tarballs again") from None
 
 
+def _python_built_before(release: Release) -> tuple[Output, ...]:
+    """What ``build-python-packages`` left for this run, as it noted; it is verified on the way."""
+    if not release.python_dir.is_dir():
+        return ()
+    known = release.state.recorded(PYTHON_STEP) or ()
+    return tuple(o for o in known if o.path.is_relative_to(release.python_dir))
+
+
 def _published_manifest(release: Release) -> RunManifest | None:
     """What the run that is read says of itself under ``manifests/``, if it says anything."""
     places = release.places
@@ -147,16 +195,19 @@ def _plan(release: Release, *, tarballs_are_planned: bool = False) -> UploadPlan
     sources = UploadSources(
         archives=_own_archives(release),
         tarballs=tarballs,
+        python=tuple((_python_name(release, o), o.path, o.sha256) for o in release.python),
         logs=options.logs_dir,
         manifests=options.manifests_dir,
         manifest=_manifest_to_add(release),
     )
-    if not (sources.archives or tarballs or sources.logs or sources.manifests):
+    given = (sources.archives, tarballs, sources.python, sources.logs, sources.manifests)
+    if not any(given):
         if tarballs_are_planned:
             return UploadPlan(places.destination, ())
         raise NotFoundError(
-            f"{release.tarballs_dir}: holds no tarballs to upload; run build-tarballs first, or "
-            "name what to upload with --artifacts-dir, --logs-dir or --manifests-dir"
+            f"{release.tarballs_dir}: holds no tarballs to upload, and {release.python_dir} no "
+            "Python packages; run build-tarballs or build-python-packages first, or name what to "
+            "upload with --artifacts-dir, --logs-dir or --manifests-dir"
         )
     return plan_upload(places.destination, sources)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import enum
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -136,6 +137,22 @@ class Storage(abc.ABC):
                 "check that the name is right"
             )
         return data
+
+    @property
+    def holds_directory_pages(self) -> bool:
+        """Whether a key may end in ``/``: S3's may, and a browser sees the object there."""
+        return False
+
+    def sha256(self, location: StorageLocation) -> str:
+        """The digest of an object's bytes, 64 hex digits; NotFoundError when there is none.
+
+        All of it is read, unless the uploader noted it.
+        """
+        digest = hashlib.sha256()
+        with self.open(location) as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
 
     def local_file(self, location: StorageLocation) -> Path | None:  # noqa: ARG002
         """The file that holds the object on this machine; None where objects are no files."""

@@ -52,6 +52,15 @@ class DryRunStorage(Storage):
         """A stream over the object's bytes."""
         return self.inner.open(location, start, length)
 
+    @property
+    def holds_directory_pages(self) -> bool:
+        """Whether a key may end in ``/``."""
+        return self.inner.holds_directory_pages
+
+    def sha256(self, location: StorageLocation) -> str:
+        """The digest of an object's bytes."""
+        return self.inner.sha256(location)
+
     def download(
         self,
         downloads: Sequence[Download],

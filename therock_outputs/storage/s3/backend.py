@@ -25,6 +25,7 @@ from therock_outputs.storage.base import (
 )
 from therock_outputs.storage.parallel import Stop, run_parallel
 from therock_outputs.storage.s3.client import ConditionFailed, S3Client
+from therock_outputs.storage.s3.compare import stored_sha256
 from therock_outputs.storage.s3.download import download_all
 from therock_outputs.storage.s3.listing import list_objects
 from therock_outputs.storage.s3.settings import S3Settings
@@ -64,6 +65,18 @@ class S3Storage(Storage):
         end = None if length is None else start + length
         with io.BufferedReader(ObjectStream(self._client, location, start, end)) as stream:
             yield stream
+
+    @property
+    def holds_directory_pages(self) -> bool:
+        """Whether a key may end in ``/``: here it may."""
+        return True
+
+    def sha256(self, location: StorageLocation) -> str:
+        """The digest of an object's bytes, as its uploader noted it or by reading all of it."""
+        stored = self._client.head(location)
+        if stored is None:
+            raise NotFoundError(f"{location.s3_uri} is not there; check the run and the name")
+        return stored_sha256(self._client, stored, Stop())
 
     def download(
         self,

@@ -1,0 +1,306 @@
+"""Build the indexes of a place with wheels and sdists, in a staging directory or on S3.
+
+A file belongs to the index once its metadata stands beside it. A page is a function of these
+files, so that jobs that add some at the same time all come to the same pages. Each page is
+changed by compare-and-swap; when files have come in the meantime the pages are made once more,
+so that the last one to write has seen them all, even where the server knows no conditions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from therock_outputs.errors import ConflictError, NotFoundError
+from therock_outputs.indexes.closed_set import check_closed
+from therock_outputs.indexes.distributions import (
+    METADATA_SUFFIX,
+    IndexedFile,
+    is_distribution,
+    parse_distribution,
+    parse_metadata,
+    read_metadata,
+)
+from therock_outputs.indexes.find_links import find_links_page
+from therock_outputs.indexes.simple import HTML, JSON, hrefs_of, simple_pages
+from therock_outputs.indexes.stored_file import StoredFile
+from therock_outputs.layout import StorageLocation
+from therock_outputs.publish.sums import SHA256SUMS, parse_sums
+from therock_outputs.storage import ObjectInfo, Storage, Upload
+from therock_outputs.storage.files import content_type_of
+from therock_outputs.storage.parallel import Stop, run_parallel
+
+__all__ = ["BuiltIndexes", "build_indexes", "index_pages"]
+
+_log = logging.getLogger(__name__)
+
+_JOBS = 4
+_MOST_ROUNDS = 20
+_LARGEST_SUMS = 16 << 20
+_SIMPLE = "simple/"
+_PAGE = "/index.html"
+
+_Found: TypeAlias = tuple[str, ObjectInfo, StorageLocation]
+"""A path from the place of the index, what lies there, and the place that it is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIndexes:
+    """What stands in a place now."""
+
+    place: StorageLocation
+    files: tuple[IndexedFile, ...]
+    pages: tuple[StorageLocation, ...]
+    """All that was written or was there already, in the order of writing."""
+
+
+def index_pages(files: Iterable[IndexedFile], *, flat: bool = True) -> dict[str, bytes]:
+    """The pages of a place by their names in it, in the order in which they are written.
+
+    What points at another page comes after it. ``flat`` leaves ``index.html`` and SHA256SUMS
+    out when it is false.
+    """
+    listed = sorted(files)
+    pages: dict[str, bytes] = {}
+    if flat:
+        own = sorted(file for file in listed if "/" not in file.path)
+        pages[SHA256SUMS] = "".join(f"{file.sha256}  {file.path}\n" for file in own).encode()
+    pages |= {_SIMPLE + name: page for name, page in simple_pages(listed).items()}
+    if flat:
+        pages["index.html"] = find_links_page(listed)
+    return pages
+
+
+def build_indexes(
+    storage: Storage,
+    place: StorageLocation,
+    *,
+    names: Collection[str] | None = None,
+    shared: Sequence[StorageLocation] = (),
+    digests: Mapping[str, str] | None = None,
+    closed: bool = True,
+    jobs: int | None = None,
+) -> BuiltIndexes:
+    """Index the wheels and sdists that lie in ``place``, not those below it.
+
+    ``names`` are the files that this job adds to those that are in the index already; None: all
+    that lie there. With names, what another job has uploaded but not yet indexed is left to it.
+    ``shared`` are places above it whose files are listed as well (``python/`` of
+    ``python/{family}/``). ``digests`` are those known of the files, by file name; others come
+    from SHA256SUMS, from the server, or from reading the file. ``closed`` asks that everything
+    pinned among ROCm's own packages is there, before any page is written.
+
+    Raises NotFoundError for a set that is not closed, for a place without files, and for a file
+    that an index names but that is gone; ConflictError for a file of another digest than
+    SHA256SUMS has; IntegrityError for a file that is no wheel or sdist.
+    """
+    build = _Build(
+        storage,
+        place.as_prefix(),
+        None if names is None else frozenset(names),
+        tuple(shared),
+        digests or {},
+        closed,
+        jobs or _JOBS,
+    )
+    for _ in range(_MOST_ROUNDS):
+        build.look()
+        pages = build.write()
+        if not build.has_news():
+            return BuiltIndexes(build.place, tuple(build.files), pages)
+    raise ConflictError(
+        f"{place.s3_uri} has had new files {_MOST_ROUNDS} times in a row; "
+        "try again when fewer write to it"
+    )
+
+
+@dataclass(slots=True)
+class _Build:
+    storage: Storage
+    place: StorageLocation
+    names: frozenset[str] | None
+    shared: tuple[StorageLocation, ...]
+    digests: Mapping[str, str]
+    closed: bool
+    jobs: int
+    files: list[IndexedFile] = field(default_factory=list)
+    pages: dict[str, bytes] = field(default_factory=dict)
+    known: dict[ObjectInfo, tuple[IndexedFile, bytes]] = field(default_factory=dict)
+    """Files that were read, with their metadata."""
+    both: bool | None = None
+    """Whether the server can hold ``x/`` and ``x/index.html``; None: not tried yet."""
+
+    # -------------------------------------------------------------- what is there
+
+    def look(self) -> None:
+        """Find the files, read what is not known of them, and plan the pages."""
+        found = self.found()
+        if not found:
+            raise NotFoundError(
+                f"{self.place.s3_uri} holds neither wheels nor sdists; build or upload them first"
+            )
+        sums = {place: self._sums(place) for place in (self.place, *self.shared)}
+        new = [(path, info, place) for path, info, place in found if info not in self.known]
+
+        def read(item: _Found, stop: Stop) -> tuple[IndexedFile, bytes]:
+            stop.check()
+            path, info, place = item
+            return self._read(path, info, sums[place])
+
+        for (_, info, _), known in zip(new, run_parallel(read, new, self.jobs), strict=True):
+            self.known[info] = known
+        self.files = sorted(self.known[info][0] for _, info, _ in found)
+        if self.closed:
+            check_closed(self.files)
+        self.pages = index_pages(self.files)
+
+    def found(self) -> list[_Found]:
+        """The files of the index: those of this job, and those that have their metadata beside."""
+        found = []
+        for place in (self.place, *self.shared):
+            before = _way_up(self.place, place)
+            there = {info.location.relative_to(place): info for info in self.storage.list(place)}
+            ours = there if place != self.place or self.names is None else self.names
+            found += [
+                (before + name, info, place)
+                for name, info in there.items()
+                if "/" not in name
+                and is_distribution(name)
+                and (name in ours or name + METADATA_SUFFIX in there)
+            ]
+        missing = sorted((self.names or frozenset()) - {path for path, _, _ in found})
+        if missing:
+            raise NotFoundError(f"{(self.place / missing[0]).s3_uri} is not there; upload it first")
+        return found
+
+    def has_news(self) -> bool:
+        """Whether a file has come, or gone, since the last look."""
+        return sorted(path for path, _, _ in self.found()) != [file.path for file in self.files]
+
+    def _read(
+        self, path: str, info: ObjectInfo, sums: Mapping[str, str]
+    ) -> tuple[IndexedFile, bytes]:
+        location = info.location
+        name = parse_distribution(location.name)
+        stream = io.BufferedReader(StoredFile(self.storage, location, info.size), 16 << 10)
+        raw = read_metadata(stream, name)
+        metadata = parse_metadata(raw, name)
+        # That of an sdist may be completed on the machine that builds it: not for resolvers.
+        beside = hashlib.sha256(raw).hexdigest() if name.is_wheel else None
+        digest = self.digests.get(location.name) or sums.get(location.name)
+        if digest is None:
+            digest = self.storage.sha256(location)
+        elif sums.get(location.name, digest) != digest:
+            raise ConflictError(
+                f"{location.s3_uri} has SHA-256 {sums[location.name]} by {SHA256SUMS} and would "
+                f"now get {digest}; give the new file another version"
+            )
+        return IndexedFile(path, name, info.size, digest, metadata, beside), raw
+
+    def _sums(self, place: StorageLocation) -> Mapping[str, str]:
+        location = place / SHA256SUMS
+        try:
+            data = self.storage.read(location, _LARGEST_SUMS)
+        except NotFoundError:
+            return {}
+        return parse_sums(data, location.s3_uri)
+
+    # -------------------------------------------------------------------- writing
+
+    def write(self) -> tuple[StorageLocation, ...]:
+        """Put metadata and all pages; what is there already stays as it is."""
+        listed = {file.path for file in self.files}
+        beside = [
+            Upload(raw, StorageLocation(info.location.bucket, info.location.key + METADATA_SUFFIX))
+            for info, (file, raw) in self.known.items()
+            if file.path in listed
+        ]
+        self.storage.upload(beside, jobs=self.jobs)
+        written = []
+        for name in tuple(self.pages):
+            for location in self._targets(name):
+                self.storage.update(
+                    location, partial(self._change, name, location), content_type=_type_of(name)
+                )
+                written.append(location)
+        return tuple(written)
+
+    def _targets(self, name: str) -> list[StorageLocation]:
+        """Where a page goes: on S3 also where a server without directory index looks for it."""
+        page = self.place / name
+        if not (self.storage.holds_directory_pages and name.startswith(_SIMPLE)):
+            return [page]
+        is_root = name.count("/") == 1
+        if is_root:
+            directory = self.place / _SIMPLE
+            return [directory, page] if self.both and name.endswith(_PAGE) else [page]
+        if not name.endswith(_PAGE):
+            return [page] if self.both else []
+        directory = self.place / name.removesuffix("index.html")
+        if self.both is None:
+            self.both = self._holds_both(name, directory)
+        return [directory, page] if self.both else [directory]
+
+    def _holds_both(self, name: str, directory: StorageLocation) -> bool:
+        """Write a project's page and see whether the server took its name for a file's.
+
+        Servers that keep objects in a file system do: a file has nothing below it.
+        """
+        change = partial(self._change, name, directory)
+        self.storage.update(directory, change, content_type=HTML)
+        folded = StorageLocation(directory.bucket, directory.key.rstrip("/"))
+        both = self.storage.stat(folded) is None
+        if not both:
+            _log.info("%s is a file to this server: no %s below it", folded.s3_uri, _PAGE)
+        return both
+
+    def _change(self, name: str, location: StorageLocation, old: bytes | None) -> bytes:
+        """The page as it is to be; NotFoundError when the old one names a file that is gone."""
+        named = _named_files(name, old, location) if old is not None else set()
+        if not named <= self._names(name):
+            self.look()  # somebody's file came after the last look
+            gone = sorted(named - self._names(name))
+            if gone:
+                raise NotFoundError(
+                    f"{location.s3_uri} names {gone[0]}, which is gone; put it back, or delete "
+                    "that page to leave it out"
+                )
+        return self.pages[name]
+
+    def _names(self, name: str) -> set[str]:
+        """What a page may name: paths from the place, or the projects."""
+        if name == _SIMPLE + "index.html":
+            return {file.name.project for file in self.files}
+        return {file.path for file in self.files}
+
+
+def _named_files(name: str, old: bytes, location: StorageLocation) -> set[str]:
+    """What the page of before names that must still be there.
+
+    The flat page is not asked: CI buckets write one of their own over it. Nor are JSON pages,
+    which name what the HTML beside them does.
+    """
+    if name == SHA256SUMS:
+        return set(parse_sums(old, location.s3_uri))
+    if not (name.startswith(_SIMPLE) and name.endswith(_PAGE)):
+        return set()
+    hrefs = hrefs_of(old, location.s3_uri)
+    if name.count("/") == 1:
+        return {href.rstrip("/") for href in hrefs}
+    return {href.removeprefix("../../") for href in hrefs}
+
+
+def _way_up(place: StorageLocation, above: StorageLocation) -> str:
+    """The relative path from a place to itself or to one above it."""
+    return "../" * place.relative_to(above).count("/")
+
+
+def _type_of(name: str) -> str:
+    if name.endswith(".json"):
+        return JSON
+    return HTML if name.endswith(".html") else content_type_of(name)

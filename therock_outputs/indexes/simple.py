@@ -1,0 +1,171 @@
+"""The pages that pip reads: PEP 503 in HTML, PEP 691 in JSON, and what a page names.
+
+piprepo makes the HTML; what it lacks (escapes, digests, metadata, names that hold a build tag
+or a plus, finished files) stands here.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from packaging.version import Version
+
+from therock_outputs.errors import IntegrityError, OutputsError
+from therock_outputs.indexes.distributions import IndexedFile
+
+with warnings.catch_warnings():
+    # piprepo imports pkg_resources, whose only word is that it will go away.
+    warnings.simplefilter("ignore")
+    try:
+        from piprepo import models
+    except ImportError as failure:
+        raise OutputsError(
+            f"piprepo cannot be imported ({failure}); pip install 'piprepo==0.1.3' 'setuptools<82'"
+        ) from failure
+
+__all__ = ["HTML", "JSON", "file_anchor", "hrefs_of", "simple_pages", "start_of_page"]
+
+HTML = "text/html; charset=utf-8"
+JSON = "application/vnd.pypi.simple.v1+json"
+
+_UP = "../../"
+"""From a project's page to the place of the files."""
+
+
+def simple_pages(files: Iterable[IndexedFile]) -> dict[str, bytes]:
+    """The pages below ``simple/`` by their names there: each project's, then the root's.
+
+    A page is ``{project}/index.html`` and ``{project}/index.json``.
+    """
+    builder = _Builder(files)
+    builder.create_html_indexes("")
+    pages = {}
+    for project, listed in sorted(builder.packages.items()):
+        pages[f"{project}/index.html"] = builder.written[f"simple/{project}/index.html"]
+        pages[f"{project}/index.json"] = _project_json(project, sorted(listed))
+    pages["index.html"] = builder.written["simple/index.html"]
+    pages["index.json"] = _json({"projects": [{"name": name} for name in sorted(builder.packages)]})
+    return pages
+
+
+def file_anchor(file: IndexedFile, before: str) -> str:
+    """The line with the link to a file, from a page that ``before`` leads up from."""
+    attributes = {"href": f"{before}{quote(file.path)}#sha256={file.sha256}"}
+    if file.metadata.requires_python:
+        attributes["data-requires-python"] = file.metadata.requires_python
+    if file.metadata_sha256:
+        attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
+    written = " ".join(f'{name}="{html.escape(text)}"' for name, text in attributes.items())
+    return f"<a {written}>{html.escape(file.name.filename)}</a><br>\n"
+
+
+def start_of_page(title: str) -> str:
+    """A page up to its links; PEP 629 tells the version of the format."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="pypi:repository-version" content="1.0">\n'
+        f"<title>{html.escape(title)}</title>\n</head>\n<body>\n"
+    )
+
+
+def hrefs_of(page: bytes, label: str) -> tuple[str, ...]:
+    """What the page links to: relative paths, decoded, without their fragments.
+
+    IntegrityError, with ``label``, for a link that leads to another server: none of our pages
+    has one.
+    """
+    parser = _Links()
+    parser.feed(page.decode("utf-8", "replace"))
+    parser.close()
+    paths = []
+    for href in parser.hrefs:
+        try:
+            parts = urlsplit(href)
+        except ValueError:
+            parts = urlsplit("//")
+        if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
+            raise IntegrityError(
+                f"{label} links to {href[:200]!r}, which is not beside it; delete that page"
+            )
+        paths.append(unquote(parts.path))
+    return tuple(paths)
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hrefs: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.hrefs.append(dict(attrs).get("href") or "")
+
+
+class _FileAnchor:
+    """Stands in for piprepo's template of a link to a file."""
+
+    def format(self, file: IndexedFile) -> str:
+        return file_anchor(file, _UP)
+
+
+class _Builder(models.Index):  # type: ignore[misc] # piprepo carries no types
+    """piprepo's index over files whose names are parsed already; pages stay in memory."""
+
+    html_header = start_of_page("Simple index")
+    html_root_anchor = '<a href="{0}/">{0}</a><br>\n'
+    html_package_anchor = _FileAnchor()
+    html_footer = "</body>\n</html>\n"
+
+    def __init__(self, files: Iterable[IndexedFile]) -> None:
+        super().__init__("", "")
+        self.written: dict[str, bytes] = {}
+        self._build_packages(files)
+
+    def _build_packages(self, packages: Iterable[IndexedFile]) -> None:
+        # piprepo's own finds the project by a pattern in the name, which a build tag misleads.
+        for file in packages:
+            self.packages.setdefault(file.name.project, []).append(file)
+
+    def _create_directory(self, directory: str) -> None:
+        """There is none: storage writes the pages."""
+
+    def _write_file(self, filename: str, lines: Sequence[str]) -> None:
+        # piprepo's own writes in place, where a reader finds half a page.
+        self.written[filename] = "".join(lines).encode()
+
+
+def _project_json(project: str, files: Sequence[IndexedFile]) -> bytes:
+    versions = sorted({file.name.version for file in files}, key=Version)
+    return _json(
+        {
+            "name": project,
+            "versions": versions,
+            "files": [_file_json(file) for file in files],
+        }
+    )
+
+
+def _file_json(file: IndexedFile) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "filename": file.name.filename,
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
+        "url": _UP + quote(file.path),
+    }
+    if file.metadata.requires_python:
+        entry["requires-python"] = file.metadata.requires_python
+    if file.metadata_sha256:
+        entry["core-metadata"] = {"sha256": file.metadata_sha256}
+    return entry
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    # 1.1 has sizes and versions (PEP 700).
+    document = {"meta": {"api-version": "1.1"}, **body}
+    return json.dumps(document, indent=1).encode() + b"\n"
