@@ -238,7 +238,7 @@ def programs_start(judged: Judged) -> dict[str, str]:
     info = judged.ask("rocminfo", codes=(0, 1))
     if "shared libraries" in info or not info.strip():
         raise JudgementError(f"rocminfo says {info!r}")
-    return {"amdlld": linker.splitlines()[0], "rocminfo": info.strip().splitlines()[0][:100]}
+    return {"amdlld": linker.splitlines()[0], "rocminfo": info.strip().splitlines()[-1][:100]}
 
 
 def devel_size(judged: Judged) -> dict[str, int]:
@@ -257,7 +257,8 @@ def judge_installed(
     root = run.scratch / "venvs" / f"{place}-{installer}"
     judged = Judged.make(root, installer)
     before = judged.files()
-    wanted = f"rocm[libraries,devel,device-{run.targets()[0]}]=={run.version()}"
+    profiler = ",profiler" if any(run.packages.glob("rocm_profiler-*.whl")) else ""
+    wanted = f"rocm[libraries,devel,device-{run.targets()[0]}{profiler}]=={run.version()}"
 
     def install() -> list[str]:
         judged.install(indexes, wanted)
