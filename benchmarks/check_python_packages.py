@@ -74,6 +74,8 @@ a device wheel is laid over a package whose Python module is elsewhere (W010).""
 class Findings:
     """What the judges said."""
 
+    scratch: str
+    """The directory of work files, which no result names."""
     results: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -83,7 +85,7 @@ class Findings:
         try:
             found = check()
         except (JudgementError, subprocess.TimeoutExpired) as error:
-            self.failures[name] = str(error)[-3000:]
+            self.failures[name] = str(error).replace(self.scratch, "")[-3000:]
             print(f"FAIL {name}: {error}", file=sys.stderr)
             return None
         seconds = round(time.perf_counter() - start, 2)
@@ -332,7 +334,7 @@ def judge_setup_venv(run: Run, findings: Findings) -> None:
     where = ["--staging-dir", str(run.staging), "--run-id", run.run_id]
     target = run.scratch / "venvs" / "setup"
     words = ["setup-venv", str(target), *where, "--packages", "rocm[libraries,devel]", "--test"]
-    findings.judge("setup-venv --test", lambda: task(*words)[-1])
+    findings.judge("setup-venv --test", lambda: len(task(*words)))
     shutil.rmtree(target, ignore_errors=True)
 
 
@@ -343,8 +345,8 @@ def main() -> None:
     parser.add_argument("--name", default="full", help="which results these are")
     parser.add_argument("--scratch", type=Path, help="a directory with 15 GB free for the full run")
     options = parser.parse_args()
-    findings = Findings()
     with tempfile.TemporaryDirectory(prefix="packages-", dir=options.scratch) as scratch:
+        findings = Findings(scratch)
         run = Run(options.run.resolve(), Path(scratch).resolve())
         run.staging.mkdir()
         built = build(run)
