@@ -74,6 +74,8 @@ a device wheel is laid over a package whose Python module is elsewhere (W010).""
 class Findings:
     """What the judges said."""
 
+    scratch: str
+    """The directory of work files, which no result names."""
     results: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -83,7 +85,7 @@ class Findings:
         try:
             found = check()
         except (JudgementError, subprocess.TimeoutExpired) as error:
-            self.failures[name] = str(error)[-3000:]
+            self.failures[name] = str(error).replace(self.scratch, "")[-3000:]
             print(f"FAIL {name}: {error}", file=sys.stderr)
             return None
         seconds = round(time.perf_counter() - start, 2)
@@ -238,7 +240,7 @@ def programs_start(judged: Judged) -> dict[str, str]:
     info = judged.ask("rocminfo", codes=(0, 1))
     if "shared libraries" in info or not info.strip():
         raise JudgementError(f"rocminfo says {info!r}")
-    return {"amdlld": linker.splitlines()[0], "rocminfo": info.strip().splitlines()[0][:100]}
+    return {"amdlld": linker.splitlines()[0], "rocminfo": info.strip().splitlines()[-1][:100]}
 
 
 def devel_size(judged: Judged) -> dict[str, int]:
@@ -257,7 +259,8 @@ def judge_installed(
     root = run.scratch / "venvs" / f"{place}-{installer}"
     judged = Judged.make(root, installer)
     before = judged.files()
-    wanted = f"rocm[libraries,devel,device-{run.targets()[0]}]=={run.version()}"
+    profiler = ",profiler" if any(run.packages.glob("rocm_profiler-*.whl")) else ""
+    wanted = f"rocm[libraries,devel,device-{run.targets()[0]}{profiler}]=={run.version()}"
 
     def install() -> list[str]:
         judged.install(indexes, wanted)
@@ -331,7 +334,7 @@ def judge_setup_venv(run: Run, findings: Findings) -> None:
     where = ["--staging-dir", str(run.staging), "--run-id", run.run_id]
     target = run.scratch / "venvs" / "setup"
     words = ["setup-venv", str(target), *where, "--packages", "rocm[libraries,devel]", "--test"]
-    findings.judge("setup-venv --test", lambda: task(*words)[-1])
+    findings.judge("setup-venv --test", lambda: len(task(*words)))
     shutil.rmtree(target, ignore_errors=True)
 
 
@@ -342,8 +345,8 @@ def main() -> None:
     parser.add_argument("--name", default="full", help="which results these are")
     parser.add_argument("--scratch", type=Path, help="a directory with 15 GB free for the full run")
     options = parser.parse_args()
-    findings = Findings()
     with tempfile.TemporaryDirectory(prefix="packages-", dir=options.scratch) as scratch:
+        findings = Findings(scratch)
         run = Run(options.run.resolve(), Path(scratch).resolve())
         run.staging.mkdir()
         built = build(run)

@@ -57,22 +57,7 @@ class Published:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    base = tmp_path_factory.mktemp("judged")
-    staging = base / "staging"
-    write_sample_run(staging)
-    words: list[str | Path] = [
-        "--run-id",
-        "sample",
-        "--staging-dir",
-        staging,
-        "--work-dir",
-        base / "work",
-    ]
-    task("release", "--only", "fetch,python,upload", "--package-version", VERSION, *words)
-    (staging / "python-deps").mkdir()
-    repack_installed("setuptools", staging / "python-deps")
-    build_indexes(LocalStorage(staging), StorageLocation("local-run", "python-deps/"), closed=False)
-    return Published(staging)
+    return _publish(tmp_path_factory.mktemp("judged"), split=True)
 
 
 @pytest.fixture(params=["file", "serve"])
@@ -120,6 +105,22 @@ def test_removing_one_of_two_device_wheels_leaves_the_other(
     rocm_sdk_test(judged)
 
 
+def test_family_of_an_unsplit_run_installs_works_and_goes_again(tmp_path: Path) -> None:
+    published = _publish(tmp_path, split=False)
+    judged = Judged.make(tmp_path / "venv", "uv")
+    before = judged.files()
+    dependencies = published.indexes(published.staging.as_uri()).dependencies
+    family = f"{published.packages.as_uri()}/gfx94X-dcgpu/simple/"
+    judged.install(Indexes(dependencies, family), f"rocm[libraries,devel,device]=={VERSION}")
+    assert judged.packages() == [
+        "rocm", "rocm-sdk-core", "rocm-sdk-devel", "rocm-sdk-libraries-gfx94x-dcgpu",
+    ]  # fmt: skip
+    assert rocm_sdk_test(judged)["ok"] > 30
+    assert load_each(judged) > 30
+    judged.uninstall()
+    assert judged.files() == before
+
+
 def test_checkers_of_files_have_no_complaint(published: Published) -> None:
     wheels = sorted(published.packages.glob("*.whl"))
     sdists = sorted(published.packages.glob("*.tar.gz"))
@@ -142,6 +143,18 @@ def test_judges_find_a_library_that_does_not_load(tmp_path: Path, published: Pub
         rocm_sdk_test(judged)
     with pytest.raises(JudgementError, match="do not load"):
         load_each(judged)
+
+
+def _publish(base: Path, *, split: bool) -> Published:
+    """Release the sample run's packages, with setuptools in the index of dependencies."""
+    staging = base / "staging"
+    write_sample_run(staging, split=split)
+    words = ["--run-id", "sample", "--staging-dir", str(staging), "--work-dir", str(base / "work")]
+    task("release", "--only", "fetch,python,upload", "--package-version", VERSION, *words)
+    (staging / "python-deps").mkdir()
+    repack_installed("setuptools", staging / "python-deps")
+    build_indexes(LocalStorage(staging), StorageLocation("local-run", "python-deps/"), closed=False)
+    return Published(staging)
 
 
 def _check(name: str, *arguments: str | Path) -> str:

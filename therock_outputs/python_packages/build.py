@@ -36,6 +36,7 @@ from therock_outputs.python_packages.devel_format import (
     manifest_order,
 )
 from therock_outputs.python_packages.devel_tree import devel_entries
+from therock_outputs.python_packages.large import LARGE
 from therock_outputs.python_packages.launcher import (
     build_launcher,
     launcher_for,
@@ -97,11 +98,13 @@ def build_python_packages(
     *,
     mtime: int,
     jobs: int | None = None,
+    large: int = LARGE,
     progress: Progress | None = None,
 ) -> PythonPackageResult:
     """Make the planned packages below ``output_dir``.
 
-    ``mtime`` (seconds since the epoch) is every member's time. ``work_dir`` is for temporary
+    ``mtime`` (seconds since the epoch) is every member's time. Files from ``large`` bytes are never
+    held whole. ``work_dir`` is for temporary
     files, which are gone afterwards. ``progress`` counts the archives' bytes. Nothing is used
     before its digest was checked, and no package has its name before it is whole. Raises
     IntegrityError and ConflictError as the archives deserve.
@@ -125,7 +128,14 @@ def build_python_packages(
             if sink.writer is not None:
                 stack.enter_context(sink.writer)
         collector = Collector(
-            plan, collection, pool, scratch, mtime=mtime, jobs=jobs, progress=progress
+            plan,
+            collection,
+            pool,
+            scratch,
+            mtime=mtime,
+            jobs=jobs,
+            large=large,
+            progress=progress,
         )
         try:
             for name in plan.archives:

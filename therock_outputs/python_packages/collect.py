@@ -35,7 +35,7 @@ from therock_outputs.python_packages.devel import (
     digest_devel,
     digest_large_devel,
 )
-from therock_outputs.python_packages.large import LARGE, Source, inspect_large, pack_large
+from therock_outputs.python_packages.large import Source, inspect_large, pack_large
 from therock_outputs.python_packages.plan import PlannedWheel, PythonPackagePlan
 from therock_outputs.python_packages.trees import (
     Leftover,
@@ -51,6 +51,8 @@ __all__ = ["Collection", "Collector", "DevelSink", "RuntimeSink"]
 
 _BUDGET = 224 << 20
 """Bytes of files that are read and not yet written; one file may be larger."""
+_SLICES = 4
+"""Of the smallest file that is cut into slices."""
 
 
 @dataclass(slots=True)
@@ -130,9 +132,11 @@ class Collector:
         *,
         mtime: int,
         jobs: int,
+        large: int,
         progress: Progress | None,
     ) -> None:
         self._jobs = jobs
+        self._large = large
         self._archive = Path()
         self._plan = plan
         self._collection = collection
@@ -217,7 +221,7 @@ class Collector:
         item = _Pending(
             member.path, name.filename, bool(member.mode & 0o111), member.size, runtime, devel
         )
-        if member.size >= LARGE:
+        if member.size >= self._large:
             self._settle_all()
             self._take_large(reader, item, is_elf=is_elf)
             return
@@ -274,6 +278,7 @@ class Collector:
             self._work_dir / "large",
             level=self._level_of(item),
             pool=self._pool,
+            slice_size=max(1, self._large // _SLICES),
             in_flight=self._jobs + 1,
         )
         self._settle_result(item, Processed(packed, kind))

@@ -8,6 +8,7 @@ from posixpath import basename
 from therock_outputs.artifacts.links import LeavesRootError, follow
 from therock_outputs.errors import ConflictError
 from therock_outputs.python_packages.devel_format import DevelEntry, EntryKind
+from therock_outputs.python_packages.templates.rocm_sdk._manifest import ManifestError
 from therock_outputs.python_packages.trees import (
     Leftover,
     PackageTree,
@@ -16,6 +17,8 @@ from therock_outputs.python_packages.trees import (
 )
 
 __all__ = ["devel_entries"]
+
+_OUTSIDE = "leads out of the tree"
 
 
 def devel_entries(
@@ -27,6 +30,7 @@ def devel_entries(
     and what is in them. A library stands under its SONAME; all its other names are links again.
     """
     entries: dict[str, DevelEntry] = {}
+    dropped: list[Leftover] = []
     for directory, tree in runtime:
         for path, file in tree.files.items():
             entry = DevelEntry(
@@ -38,7 +42,7 @@ def devel_entries(
                 target=file.place,
             )
             _add(entries, entry, own, file.archive)
-            if path != file.place:
+            if path != file.place and path not in entries:
                 _name(entries, path, basename(file.place))
         for path, place in tree.aliases.items():
             if path not in entries:
@@ -54,9 +58,13 @@ def devel_entries(
         _add(entries, entry, own, file.archive)
     for tree in (own, *(tree for _, tree in runtime)):
         for path, link in tree.links.items():
-            if path not in entries:
+            if path in entries:
+                continue
+            try:
                 _name(entries, path, link.target)
-    dropped = _drop_dead_links(entries, own)
+            except ManifestError:
+                dropped.append(Leftover(path, own.distribution, _OUTSIDE, is_fault=True))
+    dropped += _drop_dead_links(entries, own)
     _add_empty_directories(entries, own)
     return list(entries.values()), dropped
 
@@ -74,9 +82,8 @@ def _add(entries: dict[str, DevelEntry], entry: DevelEntry, own: PackageTree, ar
 
 
 def _name(entries: dict[str, DevelEntry], path: str, target: str) -> None:
-    """Note a link; one whose text is no path inside the tree is checked with the others."""
-    if not target.startswith("/"):
-        entries.setdefault(path, DevelEntry(path=path, kind=EntryKind.SYMLINK, target=target))
+    """Note a link. ManifestError for one that leads to the tree's root, or out of it."""
+    entries[path] = DevelEntry(path=path, kind=EntryKind.SYMLINK, target=target)
 
 
 def _drop_dead_links(entries: dict[str, DevelEntry], own: PackageTree) -> list[Leftover]:
@@ -89,7 +96,7 @@ def _drop_dead_links(entries: dict[str, DevelEntry], own: PackageTree) -> list[L
         try:
             final = follow(path, texts)
         except LeavesRootError:
-            problem = "leads out of the tree"
+            problem = _OUTSIDE
         else:
             if final is None:
                 problem = "loops"

@@ -29,7 +29,6 @@ __all__ = ["LARGE", "Source", "inspect_large", "pack_large"]
 
 LARGE = 128 << 20
 """Bytes from which a file is worked on in slices."""
-_SLICE = 32 << 20
 _PIECE = 1 << 20
 _ENDS = 16 << 20
 """Bytes at both ends that are looked at for headers and strings."""
@@ -163,17 +162,19 @@ def pack_large(
     *,
     level: int,
     pool: ThreadPoolExecutor,
+    slice_size: int,
     in_flight: int,
 ) -> Packed:
     """Digest and compress a file; the result lies in ``spool``, for its taker to remove.
 
-    ``in_flight``: how many slices there may be in memory. ``level`` 0 digests only.
+    ``slice_size``: bytes that are compressed at once. ``in_flight``: how many slices there may
+    be in memory. ``level`` 0 digests only.
     """
     size = rewrite.size(source.size) if rewrite else source.size
     digest, checksum = hashlib.sha256(), 0
     parts: deque[Future[bytes]] = deque()
     with spool.open("wb") as file:
-        for at, data in _slices(source.size, size, readinto, rewrite):
+        for at, data in _slices((source.size, size), readinto, rewrite, slice_size):
             digest.update(data)
             if not level:
                 continue
@@ -194,12 +195,13 @@ def _deflate(data: bytearray, level: int, *, is_last: bool) -> bytes:
 
 
 def _slices(
-    before: int, after: int, readinto: ReadInto, rewrite: Rewrite | None
+    sizes: tuple[int, int], readinto: ReadInto, rewrite: Rewrite | None, slice_size: int
 ) -> Iterator[tuple[int, bytearray]]:
-    """Offset and content of each slice of a file that grows from ``before`` bytes to ``after``."""
+    """Offset and content of each slice of a file that grows from one size to the other."""
+    before, after = sizes
     changes = list(rewrite.parts()) if rewrite else []
-    for at in range(0, after, _SLICE):
-        data = bytearray(min(_SLICE, after - at))
+    for at in range(0, after, slice_size):
+        data = bytearray(min(slice_size, after - at))
         with memoryview(data) as view:
             if at < before:
                 readinto(view[: before - at])
