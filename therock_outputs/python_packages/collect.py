@@ -50,7 +50,8 @@ from therock_outputs.storage import Progress
 __all__ = ["Collection", "Collector", "DevelSink", "RuntimeSink"]
 
 _BUDGET = 224 << 20
-"""Bytes of files that are read and not yet written; one file may be larger."""
+_BUDGET_PER_JOB = 64 << 20
+"""Bytes of files that are read and not yet written: the larger of the two."""
 _SLICES = 4
 """Of the smallest file that is cut into slices."""
 
@@ -137,6 +138,7 @@ class Collector:
     ) -> None:
         self._jobs = jobs
         self._large = large
+        self._budget = max(_BUDGET, jobs * _BUDGET_PER_JOB)
         self._archive = Path()
         self._plan = plan
         self._collection = collection
@@ -225,7 +227,7 @@ class Collector:
             self._settle_all()
             self._take_large(reader, item, is_elf=is_elf)
             return
-        while self._pending and self._weight + item.size > _BUDGET:
+        while self._pending and self._weight + item.size > self._budget:
             self._settle(self._pending.popleft())
         data = bytearray(member.size)
         with memoryview(data) as view:

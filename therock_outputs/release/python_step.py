@@ -33,7 +33,7 @@ from therock_outputs.release.state import Output, fingerprint
 from therock_outputs.storage import LocalStorage
 from therock_outputs.storage.files import sha256_of_file
 
-__all__ = ["PYTHON_STEP", "index_places", "make_python_packages", "plan_python_step"]
+__all__ = ["PYTHON_STEP", "index_places", "make_python_packages", "name_of", "plan_python_step"]
 
 PYTHON_STEP = "python"
 _ROWS = 40
@@ -90,6 +90,12 @@ def index_places(names: Iterable[str]) -> list[tuple[str, frozenset[str]]]:
         directory, _, filename = name.rpartition("/")
         places.setdefault(directory, set()).add(filename)
     return [(directory, frozenset(found)) for directory, found in sorted(places.items())]
+
+
+def name_of(release: Release, output: Output) -> str:
+    """A package's name below ``python/``; it begins with ``..`` when it lies elsewhere."""
+    # The state file has paths relative to itself, with steps up in them.
+    return Path(os.path.relpath(output.path, release.python_dir)).as_posix()
 
 
 def _plan(release: Release) -> PythonPackagePlan:
@@ -176,7 +182,7 @@ def _index(release: Release, outputs: Sequence[Output]) -> None:
     """Indexes on this disk, as they will be uploaded: pip reads them by ``file:`` already."""
     storage = LocalStorage(release.output_dir)
     bucket = release.places.destination.bucket
-    names = {output.path.relative_to(release.python_dir).as_posix(): output for output in outputs}
+    names = {name_of(release, output): output for output in outputs}
     top = StorageLocation(bucket, "python/")
     complete = release.options.python.only == frozenset(PackageKind)
     places = index_places(names)

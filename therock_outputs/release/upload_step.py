@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +24,7 @@ from therock_outputs.publish.upload import (
 )
 from therock_outputs.release.chain import PlannedFile, Release
 from therock_outputs.release.fetch_step import with_archives_at_hand
-from therock_outputs.release.python_step import PYTHON_STEP, index_places
+from therock_outputs.release.python_step import PYTHON_STEP, index_places, name_of
 from therock_outputs.release.state import Output
 from therock_outputs.storage import IfExists
 from therock_outputs.tarballs.assemble import WrittenTarball
@@ -92,7 +91,7 @@ def _target(root: WorkflowOutputRoot, file: PlannedFile) -> StorageLocation:
 def _index_python(release: Release) -> None:
     """Index the Python packages beside those that other jobs have put there."""
     root = release.places.destination
-    outputs = {_python_name(release, output): output for output in release.python}
+    outputs = {name_of(release, output): output for output in release.python}
     places = index_places(outputs)
     for directory, names in places:
         shared = (root.python(),) if directory and any(not other for other, _ in places) else ()
@@ -108,11 +107,6 @@ def _index_python(release: Release) -> None:
             },
             jobs=release.jobs,
         )
-
-
-def _python_name(release: Release, output: Output) -> str:
-    # Not Path.relative_to: a path from the state goes by way of the work directory.
-    return Path(os.path.relpath(output.path, release.python_dir)).as_posix()
 
 
 def _tell_plan(release: Release, planned: list[PlannedFile]) -> None:
@@ -176,7 +170,7 @@ def _python_built_before(release: Release) -> tuple[Output, ...]:
     if not release.python_dir.is_dir():
         return ()
     known = release.state.recorded(PYTHON_STEP) or ()
-    return tuple(o for o in known if o.path.is_relative_to(release.python_dir))
+    return tuple(o for o in known if not name_of(release, o).startswith("../"))
 
 
 def _published_manifest(release: Release) -> RunManifest | None:
@@ -195,7 +189,7 @@ def _plan(release: Release, *, tarballs_are_planned: bool = False) -> UploadPlan
     sources = UploadSources(
         archives=_own_archives(release),
         tarballs=tarballs,
-        python=tuple((_python_name(release, o), o.path, o.sha256) for o in release.python),
+        python=tuple((name_of(release, o), o.path, o.sha256) for o in release.python),
         logs=options.logs_dir,
         manifests=options.manifests_dir,
         manifest=_manifest_to_add(release),
