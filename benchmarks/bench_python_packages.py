@@ -43,6 +43,7 @@ from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.artifacts.local_run import archives_in
 from therock_outputs.artifacts.names import ArchiveName
 from therock_outputs.artifacts.reproducible import FIXED_EPOCH
+from therock_outputs.artifacts.rpath import origin_paths
 from therock_outputs.python_packages.build import ArchiveFile, build_python_packages
 from therock_outputs.python_packages.catalog import Catalog, PackageKind
 from therock_outputs.python_packages.launcher import launcher_for, prebuilt_launcher
@@ -52,7 +53,6 @@ from therock_outputs.python_packages.plan import (
     PythonPackagePlan,
     plan_python_packages,
 )
-from therock_outputs.python_packages.rpath import origin_paths
 
 RESULTS = Path(__file__).parent / "results" / "python_packages.json"
 VERSION = "7.13.0"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.archive_makers import STAGE, directory, file, hardlink, symlink, write
+from therock_outputs.artifacts.elf import ElfFile, Tag
 from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.artifacts.local_run import archives_in
 from therock_outputs.artifacts.sample_elf import gpu_code_object, program, shared_library
@@ -28,7 +29,6 @@ from therock_outputs.python_packages.build import (
     builder_digest,
 )
 from therock_outputs.python_packages.catalog import PackageKind
-from therock_outputs.python_packages.elf import ElfFile, Tag
 from therock_outputs.python_packages.large import LARGE
 from therock_outputs.python_packages.plan import PythonPackageOptions, plan_python_packages
 

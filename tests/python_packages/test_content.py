@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from therock_outputs.artifacts import sample_elf
+from therock_outputs.artifacts.elf import ElfFile
 from therock_outputs.python_packages.content import ElfWork, prepare
-from therock_outputs.python_packages.elf import ElfFile
 
 CORE = ("_rocm_sdk_core/lib/llvm/lib", "_rocm_sdk_core/lib/rocm_sysdeps/lib")
 

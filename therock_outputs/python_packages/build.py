@@ -159,10 +159,11 @@ def build_python_packages(
 
 
 def builder_digest() -> str:
-    """A digest of this package's own files: with others, the same run may give other bytes."""
+    """A digest of the files that make packages: with others, the same run may give other bytes."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*")):
+    root = Path(__file__).parents[1]
+    rewriters = (root / "artifacts/elf.py", root / "artifacts/rpath.py")
+    for path in (*rewriters, *sorted((root / "python_packages").rglob("*"))):
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from posixpath import join
 
+from therock_outputs.artifacts.elf import ElfFile
+from therock_outputs.artifacts.rpath import Rewrite, origin_paths, rewrite_rpath
 from therock_outputs.errors import IntegrityError
-from therock_outputs.python_packages.elf import ElfFile
-from therock_outputs.python_packages.rpath import Rewrite, origin_paths, rewrite_rpath
 from therock_outputs.python_packages.wheel import Packed, pack
 
 __all__ = [

@@ -18,11 +18,11 @@ from types import TracebackType
 
 import deflate
 
+from therock_outputs.artifacts.elf import HEADER, SECTION, SEGMENT, ElfFile, SegmentType
+from therock_outputs.artifacts.rpath import Rewrite
 from therock_outputs.errors import IntegrityError
 from therock_outputs.python_packages.content import ElfWork, FileKind, check_rewrite, look_at
 from therock_outputs.python_packages.deflate_join import deflate_part
-from therock_outputs.python_packages.elf import HEADER, SECTION, SEGMENT, ElfFile, SegmentType
-from therock_outputs.python_packages.rpath import Rewrite
 from therock_outputs.python_packages.wheel import Packed
 
 __all__ = ["LARGE", "Source", "inspect_large", "pack_large"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from therock_outputs.artifacts.elf import ElfFile, SegmentType, Tag
+from therock_outputs.artifacts.rpath import origin_paths, rewrite_rpath
 from therock_outputs.artifacts.sample_elf import gpu_code_object, program, shared_library
 from therock_outputs.errors import IntegrityError
-from therock_outputs.python_packages.elf import ElfFile, SegmentType, Tag
-from therock_outputs.python_packages.rpath import origin_paths, rewrite_rpath
 
 LIBRARY = shared_library("libx.so.1", ["one", "two"], needed=["libc.so.6"], payload=b"data" * 999)
 PROGRAM = program(" says hello\n", needed=["libc.so.6"])

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import dirname, relpath
 
-from therock_outputs.errors import IntegrityError
-from therock_outputs.python_packages.elf import (
+from therock_outputs.artifacts.elf import (
     DYNAMIC,
     SECTION,
     SEGMENT,
@@ -24,6 +23,7 @@ from therock_outputs.python_packages.elf import (
     SegmentType,
     Tag,
 )
+from therock_outputs.errors import IntegrityError
 
 __all__ = ["Rewrite", "origin_paths", "rewrite_rpath"]
 

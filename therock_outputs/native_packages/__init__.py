@@ -1,0 +1,1 @@
+"""deb and rpm packages of a run, and their definitions."""
