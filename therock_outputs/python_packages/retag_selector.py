@@ -77,7 +77,7 @@ def retag_selector(
 
 
 def _read(source: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
-    members = []
+    members: list[tuple[tarfile.TarInfo, bytes]] = []
     left = _LARGEST
     try:
         with tarfile.open(source, "r:gz") as archive:
