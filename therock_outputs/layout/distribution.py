@@ -185,13 +185,18 @@ class DistributionPlaces:
 
     def family_wheels(self, family: str) -> DistributionPlace:
         """The wheels of one family of an unsplit run; only the classic layout has a place."""
+        above = self.family_wheels_above()
+        return self._place("python", f"{above.location.key}{plain_name(family, 'family')}/")
+
+    def family_wheels_above(self) -> DistributionPlace:
+        """What the places of all families lie below; UsageError where there are none."""
         self._refuse_variant_wheels()
         if self.layout is not DistributionLayout.CLASSIC:
             raise UsageError(
                 f"wheels by family have no place in the {self.layout.value} layout; "
                 "choose classic, or promote a kpack-split run"
             )
-        return self._place("python", f"v3/whl/{plain_name(family, 'family')}/")
+        return self._place("python", "v3/whl/")
 
     def packages(self, package_format: str) -> DistributionPlace:
         """A repository of native packages: the run's own, or the one that runs share."""
