@@ -138,10 +138,7 @@ def put_back(work: Withdrawing, affected: Iterable[AffectedPlace]) -> tuple[Affe
         after = _catalogue(work, one, entries, with_latest=False)
         _note(work, one.place, None)
         _rebuild(work, one, listed=True, relist=True)
-        update_latest(work.storage, one.place)
-        done.append(
-            replace(after, latest=latest_of(read_catalogue(work.storage, one.place)).version)
-        )
+        done.append(replace(after, latest=update_latest(work.storage, one.place).version))
     return tuple(done)
 
 
