@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from therock_outputs.indexes.repositories import Snippet
 
@@ -17,7 +18,9 @@ class Answer:
     """What a package manager said."""
 
     code: int
+    out: str
     text: str
+    """All of it, with the warnings and errors."""
 
 
 class Apt:
@@ -30,17 +33,18 @@ class Apt:
                      "dpkg"):  # fmt: skip
             (top / name).mkdir(parents=True, exist_ok=True)
         (top / "dpkg/status").write_text("")
+        (top / "apt.conf").write_text("")
         text = snippet.text.replace("/etc/apt/keyrings", str(top / "etc/keyrings"))
         (top / "etc/sources.list.d" / Path(snippet.path).name).write_text(text)
         if key is not None:
             (top / "etc/keyrings/rocm.asc").write_bytes(key)
         options = {
             "Dir::Etc": top / "etc",
-            "Dir::Etc::sourcelist": "/dev/null",
+            "Dir::Etc::sourcelist": top / "none",
             "Dir::Etc::sourceparts": top / "etc/sources.list.d",
             "Dir::Etc::parts": top / "etc/apt.conf.d",
             "Dir::Etc::main": top / "etc/apt.conf",
-            "Dir::Etc::trusted": "/dev/null",
+            "Dir::Etc::trusted": top / "none",
             "Dir::Etc::trustedparts": top / "etc/trusted.gpg.d",
             "Dir::Etc::preferencesparts": top / "etc/preferences.d",
             "Dir::State": top,
@@ -59,7 +63,7 @@ class Apt:
 
     def run(self, program: str, *words: str) -> Answer:
         """Run apt-get or apt-cache."""
-        return _run([program, *self._options, *words], self.top, APT_CONFIG="/dev/null")
+        return _run([program, *self._options, *words], self.top, APT_CONFIG=str(self.top / "apt.conf"))
 
     def update(self) -> Answer:
         """``apt-get update``."""
@@ -68,11 +72,11 @@ class Apt:
     def versions(self, package: str) -> list[str]:
         """The versions of a package that apt knows, the newest first."""
         answer = self.run("apt-cache", "madison", package)
-        return [line.split("|")[1].strip() for line in answer.text.splitlines() if "|" in line]
+        return [line.split("|")[1].strip() for line in answer.out.splitlines() if "|" in line]
 
     def packages(self) -> set[str]:
         """All packages that apt knows."""
-        return set(self.run("apt-cache", "pkgnames").text.split())
+        return set(self.run("apt-cache", "pkgnames").out.split())
 
     def download(self, *packages: str) -> Answer:
         """Fetch packages with all that they need and compare their digests.
@@ -86,10 +90,16 @@ class Apt:
         """The packages that were fetched."""
         return {path.name for path in (self.top / "cache/archives").glob("*.deb")}
 
-    def forget_archives(self) -> None:
-        """Have everything fetched again."""
-        for path in (self.top / "cache/archives").glob("*.deb"):
-            path.unlink()
+    def install_on_paper(self, *files: tuple[str, bytes]) -> None:
+        """Have dpkg's status say that packages are installed."""
+        paragraphs = []
+        for _, data in files:
+            with TemporaryDirectory() as top:
+                path = Path(top, "package.deb")
+                path.write_bytes(data)
+                control = subprocess.check_output(["dpkg-deb", "--field", str(path)], text=True)
+            paragraphs.append(control.replace("\n", "\nStatus: install ok installed\n", 1))
+        (self.top / "dpkg/status").write_text("\n".join(paragraphs))
 
 
 class Dnf:
@@ -117,7 +127,7 @@ class Dnf:
         """Names, versions and releases of all packages."""
         answer = self.run("repoquery", "--qf", "%{name}-%{evr}", "--all", "--available")
         assert answer.code == 0, answer.text
-        return set(answer.text.split())
+        return set(answer.out.split())
 
     def download(self, *packages: str) -> Answer:
         """Fetch packages with all that they need, as an installation would."""
@@ -150,7 +160,7 @@ class Zypper:
         """Names and versions of all packages."""
         answer = self.run("search", "--details", "--type", "package")
         rows = [
-            re.split(r" *\| *", line) for line in answer.text.splitlines() if "| package |" in line
+            re.split(r" *\| *", line) for line in answer.out.splitlines() if "| package |" in line
         ]
         return {f"{row[1].strip()}-{row[3]}" for row in rows}
 
@@ -165,10 +175,9 @@ def _run(command: Sequence[str], home: Path, **environ: str) -> Answer:
             **environ,
         },
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         errors="replace",
         check=False,
     )
-    return Answer(done.returncode, done.stdout)
+    return Answer(done.returncode, done.stdout, done.stdout + done.stderr)
