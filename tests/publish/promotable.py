@@ -52,10 +52,8 @@ class PromotableRun:
     ) -> dict[str, bytes]:
         """Tarballs with their SHA256SUMS."""
         platform = self.root.platform
-        files = {
-            f"therock-dist-{platform}-{family}-{self.version}.tar.gz": f"{family} {content}".encode()
-            for family in families
-        }
+        name = f"therock-dist-{platform}-{{}}-{self.version}.tar.gz"
+        files = {name.format(family): f"{family} {content}".encode() for family in families}
         lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()]
         uploads = [Upload(data, self.root.tarball(name)) for name, data in files.items()]
         sums = Upload("".join(lines).encode(), self.root.tarball("SHA256SUMS"))
@@ -128,6 +126,4 @@ class PromotableRun:
         is_deb = kind is PackageFormat.DEB
         place = self.root.deb_repository() if is_deb else self.root.rpm_repository()
         packages = [RepositoryPackage(path) for path in paths]
-        publish_packages(
-            self.storage, place, packages, kind=kind, settings=label, mtime=MTIME
-        )
+        publish_packages(self.storage, place, packages, kind=kind, settings=label, mtime=MTIME)

@@ -104,17 +104,25 @@ def present(plan: Promotion, storage: Storage, *, jobs: int | None = None) -> fr
     """
     _refuse_withdrawn(plan, storage)
 
-    def look(file: PlannedFile, stop: Stop) -> str | None:
-        stop.check()
-        there = storage.stat(file.target)
-        if there is not None and not file.retag and there.size != file.size:
-            raise ConflictError(
-                f"{file.target.s3_uri} is published with {there.size} bytes and would now get the "
-                f"{file.size} of {file.source.s3_uri}; give the new file another version"
-            )
-        return None if there is None else file.target.s3_uri
+    wanted = [(file.source, file.target, None if file.retag else file.size) for file in plan.files]
+    wanted += [
+        (repository.source / package.path, repository.target / package.path, package.size)
+        for repository in plan.repositories
+        for package in repository.packages
+    ]
 
-    found = run_parallel(look, plan.files, jobs or _JOBS)
+    def look(item: tuple[StorageLocation, StorageLocation, int | None], stop: Stop) -> str | None:
+        stop.check()
+        source, target, size = item
+        there = storage.stat(target)
+        if there is not None and size is not None and there.size != size:
+            raise ConflictError(
+                f"{target.s3_uri} is published with {there.size} bytes and would now get the "
+                f"{size} of {source.s3_uri}; give the new file another version"
+            )
+        return None if there is None else target.s3_uri
+
+    found = run_parallel(look, wanted, jobs or _JOBS)
     return frozenset(uri for uri in found if uri is not None)
 
 
