@@ -60,13 +60,15 @@ class PromotableRun:
         self.storage.upload([*uploads, sums])
         return files
 
-    def wheels(self, targets: Sequence[str] = TARGETS) -> list[tuple[str, bytes]]:
+    def wheels(
+        self, targets: Sequence[str] = TARGETS, content: bytes = b""
+    ) -> list[tuple[str, bytes]]:
         """Those of a split run, with an sdist that pins them all."""
         version = self.version
         tag = WINDOWS if self.root.platform == "windows" else LINUX
         devices = [f"rocm-sdk-device-{target}" for target in targets]
         return [
-            wheel("rocm-sdk-core", version, tag=tag),
+            wheel("rocm-sdk-core", version, tag=tag, content=content),
             wheel("rocm-sdk-libraries", version, tag=tag),
             *(
                 wheel(device, version, [f"rocm-sdk-libraries=={version}"], tag=tag)
@@ -84,9 +86,9 @@ class PromotableRun:
             ),
         ]
 
-    def put_wheels(self, *, index: bool = True) -> list[str]:
+    def put_wheels(self, *, index: bool = True, content: bytes = b"") -> list[str]:
         """The Python packages of a split run, indexed as ``upload`` does it."""
-        files = self.wheels()
+        files = self.wheels(content=content)
         self.storage.upload([Upload(data, self.root.python(name)) for name, data in files])
         if index:
             build_indexes(self.storage, self.root.python_files())

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.publish.conftest import Tasks
 from tests.publish.promotable import FAMILIES, TARGETS, PromotableRun
 from tests.python_files import install, installed
-from tests.running import Done, invoke, tree
+from tests.running import tree
 from therock_outputs.layout import StorageLocation
 from therock_outputs.publish.catalogue import read_catalogue, read_latest
 from therock_outputs.storage import LocalStorage, Upload
@@ -21,36 +22,13 @@ WHEELS = StorageLocation("therock-nightly-python", "v4/whl/")
 DEBS = StorageLocation("therock-nightly-packages", "deb/")
 
 
-@pytest.fixture
-def staging(tmp_path: Path) -> Path:
-    return tmp_path / "staging"
-
-
-@pytest.fixture
-def storage(staging: Path) -> LocalStorage:
-    return LocalStorage(staging)
-
-
-@pytest.fixture(autouse=True)
-def _work_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def promote(
-    capsys: pytest.CaptureFixture[str], staging: Path, *words: object, release_type: str = "nightly"
-) -> Done:
-    defaults = {"--run-id": "77", "--release-type": release_type, "--platform": "linux"}
-    rest = [word for item in defaults.items() if item[0] not in words for word in item]
-    return invoke(capsys, "promote", "--staging-dir", staging, *rest, *words)
-
-
 def test_everything_of_a_run_is_promoted(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     tarballs, wheels = run.put_tarballs(), run.put_wheels()
     run.put_packages(tmp_path / "native")
-    done = promote(capsys, staging, "--json")
+    done = tasks.promote("--json")
     assert done.code == 0, done.err
     report = json.loads(done.out)
     assert (report["version"], report["promoted_version"]) == (NIGHTLY, NIGHTLY)
@@ -78,15 +56,15 @@ def test_everything_of_a_run_is_promoted(
 
 
 def test_promoting_again_changes_nothing(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     run.put_tarballs()
     run.put_wheels()
     run.put_packages(tmp_path / "native", rpms=False)
-    assert promote(capsys, staging).code == 0
+    assert tasks.promote().code == 0
     before = tree(staging)
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert done.code == 0, done.err
     assert tree(staging) == before
     assert [line.split()[1:3] for line in done.out.splitlines()[2:5]] == [
@@ -95,13 +73,13 @@ def test_promoting_again_changes_nothing(
 
 
 def test_dry_run_shows_each_file_with_its_size_and_writes_nothing(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     tarballs = run.put_tarballs()
     run.put_packages(tmp_path / "native", rpms=False)
     before = tree(tmp_path)
-    done = promote(capsys, staging, "--dry-run")
+    done = tasks.promote("--dry-run")
     assert done.code == 0, done.err
     for name in tarballs:
         assert re.search(rf"^ *\d+ B +copied +{re.escape(name)}$", done.out, re.MULTILINE)
@@ -111,7 +89,7 @@ def test_dry_run_shows_each_file_with_its_size_and_writes_nothing(
 
 
 def test_two_runs_lie_beside_each_other_and_latest_is_the_newer(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     newer = PromotableRun.of(storage, NIGHTLY)
     newer.put_tarballs()
@@ -119,8 +97,8 @@ def test_two_runs_lie_beside_each_other_and_latest_is_the_newer(
     older = PromotableRun.of(storage, "7.13.0a20251101", run_id="66")
     older.put_tarballs()
     older.put_wheels()
-    assert promote(capsys, staging).code == 0
-    assert promote(capsys, staging, "--run-id", "66").code == 0
+    assert tasks.promote().code == 0
+    assert tasks.promote("--run-id", "66").code == 0
     entries = read_catalogue(storage, TARBALLS)
     assert [entry.version for entry in entries] == [NIGHTLY] * 3 + ["7.13.0a20251101"] * 3
     assert read_latest(storage, TARBALLS).version == NIGHTLY
@@ -131,16 +109,11 @@ def test_two_runs_lie_beside_each_other_and_latest_is_the_newer(
 
 @pytest.mark.parametrize("judge", ["pip", "uv"])
 @pytest.mark.parametrize("layout", ["classic", "product"])
-def test_promoted_wheels_install(  # noqa: PLR0917 - fixtures
-    capsys: pytest.CaptureFixture[str],
-    staging: Path,
-    storage: LocalStorage,
-    tmp_path: Path,
-    judge: str,
-    layout: str,
+def test_promoted_wheels_install(
+    tasks: Tasks, storage: LocalStorage, tmp_path: Path, judge: str, layout: str
 ) -> None:
     PromotableRun.of(storage, NIGHTLY).put_wheels()
-    done = promote(capsys, staging, "--layout", layout, "--json")
+    done = tasks.promote("--layout", layout, "--json")
     assert done.code == 0, done.err
     index = Path(json.loads(done.out)["places"][0]["index"])
     assert str(index).endswith("v4/whl/simple" if layout == "classic" else "core/whl-next")
@@ -151,10 +124,10 @@ def test_promoted_wheels_install(  # noqa: PLR0917 - fixtures
 
 
 def test_wheels_of_an_unsplit_run_go_to_each_family_with_the_generic_ones(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     PromotableRun.of(storage, NIGHTLY).put_family_wheels()
-    done = promote(capsys, staging, "--only", "wheels")
+    done = tasks.promote("--only", "wheels")
     assert done.code == 0, done.err
     for family in FAMILIES:
         place = StorageLocation("therock-nightly-python", f"v3/whl/{family}/")
@@ -169,50 +142,48 @@ def test_wheels_of_an_unsplit_run_go_to_each_family_with_the_generic_ones(
     install("uv", tmp_path / "site", "--index-url", page.as_uri() + "/", "--prerelease=allow",
             "rocm")  # fmt: skip
     assert len(installed(tmp_path / "site")) == 3
-    done = promote(capsys, staging, "--only", "wheels", "--layout", "product")
+    done = tasks.promote("--only", "wheels", "--layout", "product")
     assert (done.code, "wheels by family have no place" in done.err) == (2, True)
 
 
 def test_asan_build_has_places_of_its_own_and_no_wheels(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     run.put_tarballs()
     run.put_wheels()
     run.put_packages(tmp_path / "native", rpms=False)
-    done = promote(capsys, staging, "--build-variant", "asan")
+    done = tasks.promote("--build-variant", "asan")
     assert done.code == 0, done.err
     place = StorageLocation(TARBALLS.bucket, "v4/tarball-asan/")
     assert read_latest(storage, place).version == NIGHTLY
     debs = StorageLocation(DEBS.bucket, "packages-asan/deb/")
     assert len(read_catalogue(storage, debs)) == 2
     assert not (staging / "therock-nightly-python").exists()
-    done = promote(capsys, staging, "--build-variant", "asan", "--only", "wheels")
+    done = tasks.promote("--build-variant", "asan", "--only", "wheels")
     assert (done.code, "the asan variant has no wheels" in done.err) == (2, True)
 
 
-def test_only_chooses(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
-) -> None:
+def test_only_chooses(tasks: Tasks, staging: Path, storage: LocalStorage) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     run.put_tarballs()
     run.put_wheels()
-    assert promote(capsys, staging, "--only", "tarballs").code == 0
+    assert tasks.promote("--only", "tarballs").code == 0
     assert not (staging / "therock-nightly-python").exists()
-    done = promote(capsys, staging, "--only", "packages")
+    done = tasks.promote("--only", "packages")
     assert done.code == 1
     assert "has nothing to promote; release the run first" in done.err
 
 
 def test_windows_joins_linux_and_each_keeps_its_latest(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     linux = PromotableRun.of(storage, "7.13.0a20251123")
     windows = PromotableRun.of(storage, NIGHTLY, run_id="78", platform="windows")
     linux.put_tarballs(["gfx110X-all"])
     windows.put_tarballs(["gfx110X-all"])
-    assert promote(capsys, staging).code == 0
-    done = promote(capsys, staging, "--run-id", "78", "--platform", "windows")
+    assert tasks.promote().code == 0
+    done = tasks.promote("--run-id", "78", "--platform", "windows")
     assert done.code == 0, done.err
     latest = read_latest(storage, TARBALLS)
     assert latest.version == NIGHTLY
@@ -225,15 +196,15 @@ def test_windows_joins_linux_and_each_keeps_its_latest(
 
 
 def test_other_bytes_under_a_published_name_are_refused_and_change_nothing(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     PromotableRun.of(storage, NIGHTLY).put_tarballs()
-    assert promote(capsys, staging).code == 0
+    assert tasks.promote().code == 0
     before = tree(staging / TARBALLS.bucket)
     for number, content in (("78", "!"), ("79", "other bytes")):
         other = PromotableRun.of(storage, NIGHTLY, run_id=number)
         other.put_tarballs(content=content)
-        done = promote(capsys, staging, "--run-id", number)
+        done = tasks.promote("--run-id", number)
         assert done.code == 1
         assert "is published with " in done.err
         assert "give the new file another" in done.err
@@ -241,26 +212,26 @@ def test_other_bytes_under_a_published_name_are_refused_and_change_nothing(
 
 
 def test_set_that_is_not_closed_is_not_promoted(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     for name in run.put_wheels(index=False):
         if "gfx942" in name:
             storage.delete(run.root.python(name))
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert done.code == 1
     assert f"rocm-{NIGHTLY}.tar.gz requires rocm-sdk-device-gfx942=={NIGHTLY}" in done.err
     assert not (staging / "therock-nightly-python").exists()
 
 
 def test_file_that_its_sums_contradict_is_not_promoted(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     name = next(iter(run.put_tarballs()))
     path = run.root.tarball(name).local_path(staging)
     path.write_bytes(path.read_bytes()[::-1])
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert done.code == 1
     assert f"{name} has SHA-256 " in done.err
     assert "by SHA256SUMS beside it; upload it again" in done.err
@@ -268,12 +239,12 @@ def test_file_that_its_sums_contradict_is_not_promoted(
 
 
 def test_file_that_the_sums_name_must_be_there(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     name = next(iter(run.put_tarballs()))
     storage.delete(run.root.tarball(name))
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert (done.code, f"names {name}, which is not there; upload it again" in done.err) == (
         1,
         True,
@@ -281,7 +252,7 @@ def test_file_that_the_sums_name_must_be_there(
 
 
 def test_run_of_several_versions_needs_a_choice(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     run.put_tarballs(["gfx942"])
@@ -289,30 +260,30 @@ def test_run_of_several_versions_needs_a_choice(
     storage.upload(
         [Upload(other, run.root.tarball("therock-dist-linux-gfx942-7.13.0a20251125.tar.gz"))]
     )
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert done.code == 2
     assert "has several versions: 7.13.0a20251124, 7.13.0a20251125; choose one" in done.err
-    done = promote(capsys, staging, "--package-version", "7.13.0a20251125")
+    done = tasks.promote("--package-version", "7.13.0a20251125")
     assert done.code == 0, done.err
     assert [entry.version for entry in read_catalogue(storage, TARBALLS)] == ["7.13.0a20251125"]
     assert f"therock-dist-linux-gfx942-{NIGHTLY}.tar.gz  is not of version" in done.out
-    done = promote(capsys, staging, "--package-version", "7.14.0")
+    done = tasks.promote("--package-version", "7.14.0")
     assert (done.code, "has nothing of version 7.14.0, only 7.13.0a2" in done.err) == (1, True)
 
 
 def test_file_that_an_index_names_and_that_is_damaged_is_told(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     PromotableRun.of(storage, "7.13.0a20251101", run_id="66").put_tarballs(["gfx942"])
     PromotableRun.of(storage, NIGHTLY).put_tarballs(["gfx942"])
-    assert promote(capsys, staging, "--run-id", "66").code == 0
+    assert tasks.promote("--run-id", "66").code == 0
     old = TARBALLS / "therock-dist-linux-gfx942-7.13.0a20251101.tar.gz"
     old.local_path(staging).write_bytes(b"cut")
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert done.code == 1
     assert f"{old.s3_uri} has 3 bytes and 7 by the catalogue beside it" in done.err
     storage.delete(old)
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert done.code == 1
     assert f"{old.s3_uri} is named by an index of {TARBALLS.s3_uri} and is not there" in done.err
 
@@ -329,14 +300,14 @@ def test_file_that_an_index_names_and_that_is_damaged_is_told(
     ],
 )
 def test_flags_that_mean_nothing_are_usage_errors(
-    capsys: pytest.CaptureFixture[str],
+    tasks: Tasks,
     staging: Path,
     storage: LocalStorage,
     words: tuple[str, ...],
     message: str,
 ) -> None:
     PromotableRun.of(storage, "7.13.0.dev0+abcdef12").put_tarballs(["gfx942"])
-    done = promote(capsys, staging, *words)
+    done = tasks.promote(*words)
     assert (done.code, message in done.err) == (2, True), done.err
 
 
@@ -344,22 +315,22 @@ def test_flags_that_mean_nothing_are_usage_errors(
 
 
 def test_date_of_a_version_without_one_stays_when_the_promotion_is_repeated(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     run = PromotableRun.of(storage, "7.13.0.dev0+abcdef12", release_type="dev")
     run.put_tarballs(["gfx942"])
     run.put_packages(tmp_path / "native", rpms=False)
     own = ("--work-dir", tmp_path / "other")
-    done = promote(capsys, staging, "--date", "20260102", *own, release_type="dev")
+    done = tasks.promote("--date", "20260102", *own, "--release-type", "dev")
     assert done.code == 0, done.err
     before = tree(staging)
-    assert promote(capsys, staging, release_type="dev").code == 0
+    assert tasks.promote("--release-type", "dev").code == 0
     assert tree(staging) == before
     assert (staging / "therock-dev-packages/deb/20260102-77/dists/stable/Release").is_file()
 
 
 def test_interrupted_promotion_remembers_its_date(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     run = PromotableRun.of(storage, "7.13.0.dev0+abcdef12", release_type="dev")
     run.put_tarballs(["gfx942"])
@@ -367,32 +338,32 @@ def test_interrupted_promotion_remembers_its_date(
     work.mkdir()
     remembered = work / "promotion-date.json"
     remembered.write_text(json.dumps({"run_id": "77", "date": "20260103"}))
-    done = promote(capsys, staging, "--work-dir", work, release_type="dev")
+    done = tasks.promote("--work-dir", work, "--release-type", "dev")
     assert done.code == 0, done.err
     place = StorageLocation("therock-dev-tarball", "v4/tarball/")
     assert [entry.date for entry in read_catalogue(storage, place)] == ["20260103"]
 
 
 def test_native_packages_alone_take_the_version_of_the_manifest_or_the_one_asked_for(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage, tmp_path: Path
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     run.put_packages(tmp_path / "native", rpms=False)
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert (done.code, "give --package-version" in done.err) == (2, True)
     manifest = json.dumps({"rocm_package_version": NIGHTLY}).encode()
     storage.upload([Upload(manifest, run.root.manifest())])
-    assert promote(capsys, staging).code == 0
+    assert tasks.promote().code == 0
     assert {entry.version for entry in read_catalogue(storage, DEBS)} == {NIGHTLY}
 
 
 def test_packages_without_metadata_are_half_a_repository(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     run = PromotableRun.of(storage, NIGHTLY)
     run.put_tarballs(["gfx942"])
     storage.upload([Upload(b"x", run.root.deb_repository() / "pool/main/a_1_amd64.deb")])
-    done = promote(capsys, staging)
+    done = tasks.promote()
     assert (done.code, "Release is not there; publish packages there first" in done.err) == (
         1,
         True,
@@ -400,16 +371,16 @@ def test_packages_without_metadata_are_half_a_repository(
 
 
 def test_reasons_name_each_place_and_its_write_role(
-    capsys: pytest.CaptureFixture[str], staging: Path, storage: LocalStorage
+    tasks: Tasks, staging: Path, storage: LocalStorage
 ) -> None:
     PromotableRun.of(storage, NIGHTLY).put_tarballs(["gfx942"])
-    done = promote(capsys, staging, "-v")
+    done = tasks.promote("-v")
     assert f"written: {TARBALLS.s3_uri} ({staging}/therock-nightly-tarball/v4/tarball" in done.err
     assert "write role: arn:aws:iam::692859939525:role/therock-nightly" in done.err
 
 
 def test_step_outputs_and_summary_say_where_everything_is(
-    capsys: pytest.CaptureFixture[str],
+    tasks: Tasks,
     staging: Path,
     storage: LocalStorage,
     tmp_path: Path,
@@ -418,7 +389,7 @@ def test_step_outputs_and_summary_say_where_everything_is(
     PromotableRun.of(storage, NIGHTLY).put_wheels()
     for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    assert promote(capsys, staging).code == 0
+    assert tasks.promote().code == 0
     outputs = (tmp_path / "GITHUB_OUTPUT").read_text()
     assert f"promoted_version={NIGHTLY}\n" in outputs
     assert "v4/whl/simple" in outputs

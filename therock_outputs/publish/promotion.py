@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.errors import NotFoundError, UsageError
@@ -177,7 +177,10 @@ def final_version(version: str, asked: str | None) -> str:
             "become a release; give the --run-id of a prerelease"
         )
     wanted = candidate.base_version if asked is None else asked
-    final = Version(wanted)
+    try:
+        final = Version(wanted)
+    except InvalidVersion:
+        final = candidate
     is_final = not (final.is_prerelease or final.local)
     if not is_final or final.base_version != candidate.base_version or str(final) != wanted:
         raise UsageError(

@@ -188,7 +188,8 @@ def _rebuild(work: Withdrawing, one: AffectedPlace, *, listed: bool, relist: boo
         # apt and dnf know no yanked packages: an upgrade would take them.
         for repository, paths in _by_repository(one.kind, one.entries).items():
             change_lists = _relist if relist else _unlist
-            change_lists(work, one.place / repository, one.kind, paths)
+            place = one.place / repository if repository else one.place
+            change_lists(work, place, one.kind, paths)
 
 
 def _without(old: bytes | None, new: bytes, location: StorageLocation) -> bytes:
