@@ -33,7 +33,11 @@ PLACE = StorageLocation("therock-nightly-tarball", "v4/tarball/")
 NIGHTLY = "7.13.0a20251124"
 
 
-def entry(version: str = NIGHTLY, target: str = "gfx942", **other: Any) -> CatalogueEntry:
+def entry(
+    version: str = NIGHTLY,
+    target: str = "gfx942",
+    **other: Any,  # noqa: ANN401 - the other fields
+) -> CatalogueEntry:
     path = other.pop("path", f"therock-dist-linux-{target}-{version}.tar.gz")
     values: dict[str, Any] = {
         "kind": "tarball", "name": path, "project": "therock-dist", "target": target,
