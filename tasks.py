@@ -653,7 +653,7 @@ def promote(work: Work, **own: object) -> object:
     example="./inv yank 7.13.0rc2 --release-type prerelease --reason 'hangs on gfx942'",
 )
 def yank(work: Work, **own: object) -> object:
-    """Let nobody choose a promoted version who does not pin it.
+    """Leave a promoted version to those who pin it.
 
     pip indexes mark it (PEP 592), apt and rpm repositories no longer list it, latest.json passes
     it over. Its files stay.

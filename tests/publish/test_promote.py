@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.indexes.repositories.site import keyring
 from tests.publish.conftest import Tasks
 from tests.publish.promotable import FAMILIES, TARGETS, PromotableRun
 from tests.python_files import install, installed
@@ -394,3 +397,32 @@ def test_step_outputs_and_summary_say_where_everything_is(
     assert f"promoted_version={NIGHTLY}\n" in outputs
     assert "v4/whl/simple" in outputs
     assert f"## Promoted {NIGHTLY} to nightly" in (tmp_path / "GITHUB_STEP_SUMMARY").read_text()
+
+
+def test_signed_repository_stays_signed(
+    tasks: Tasks, staging: Path, storage: LocalStorage, tmp_path: Path
+) -> None:
+    for number, version in (("71", "7.13.0rc1"), ("72", "7.13.0rc2")):
+        run = PromotableRun.of(storage, version, run_id=number, release_type="prerelease")
+        run.put_packages(tmp_path / number, rpms=False)
+        manifest = json.dumps({"rocm_package_version": version}).encode()
+        storage.upload([Upload(manifest, run.root.manifest())])
+    prerelease = ("--release-type", "prerelease", "--run-id")
+    with (
+        TemporaryDirectory(prefix="keys-") as top,
+        keyring(Path(top, "home"), ("Tester <a@example.com>", "ed25519")) as home,
+    ):
+        export = ["gpg", "--homedir", str(home), "--armor", "--export-secret-keys"]
+        key = tmp_path / "key.asc"
+        key.write_bytes(subprocess.run(export, check=True, capture_output=True).stdout)
+    done = tasks.promote(*prerelease, "71", "--sign-key", key)
+    assert done.code == 0, done.err
+    dists = staging / "therock-prerelease-packages/v3/packages/deb/dists/stable"
+    assert (dists / "InRelease").is_file()
+    before = tree(staging)
+    done = tasks.promote(*prerelease, "72")
+    assert done.code == 1
+    assert "is signed, and its users would refuse it unsigned; give --sign-key" in done.err
+    assert tree(staging) == before
+    assert tasks.promote(*prerelease, "72", "--sign-key", key).code == 0
+    assert "rc2" in (dists / "main/binary-amd64/Packages").read_text()

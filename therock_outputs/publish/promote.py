@@ -37,7 +37,7 @@ from therock_outputs.publish.promotion import (
     PlannedRepository,
     Promotion,
 )
-from therock_outputs.publish.sums import SHA256SUMS, merge_sums
+from therock_outputs.publish.sums import SHA256SUMS, merge_sums, parse_sums
 from therock_outputs.storage import Download, Outcome, Progress, Storage, Transfer, Upload
 from therock_outputs.storage.parallel import Stop, run_parallel
 
@@ -311,8 +311,8 @@ class _Work:
             lines = [f"{self._done[file][1]}  {file.target.name}\n" for file in place.files]
             sums = location / SHA256SUMS
             change = partial(merge_sums, new="".join(lines).encode(), location=sums)
-            self._storage.update(sums, change)
-            named = {file.target for file in place.files}
+            merged = self._storage.update(sums, change)
+            named = {location / name for name in parse_sums(merged, sums.s3_uri)}
         else:
             built = build_indexes(
                 self._storage,

@@ -23,6 +23,7 @@ from therock_outputs.layout import (
     format_date,
 )
 from therock_outputs.publish.catalogue import ANY_PLATFORM, CatalogueEntry, relative_url
+from therock_outputs.publish.kept_targets import DEVICE, KeptTargets
 from therock_outputs.publish.run_outputs import (
     Part,
     RunOutputs,
@@ -42,9 +43,7 @@ __all__ = [
     "plan_promotion",
 ]
 
-_MULTIARCH = "multiarch"
 _PACKAGE_TARGET = re.compile(r"-(gfx[0-9a-z]+(?:-[a-z0-9]+)?)$")
-_DEVICE = "rocm-sdk-device-"
 _LIBRARIES = "rocm-sdk-libraries-"
 _SYSTEMS = {"linux": "linux", "win32": "windows"}
 
@@ -206,7 +205,7 @@ def plan_promotion(
     that the run does not have and for a variant's or a family's wheels that have no place.
     """
     planner = _Planner(
-        outputs, places, version, new_version or version, _Targets.of(outputs, targets, families)
+        outputs, places, version, new_version or version, KeptTargets.of(outputs, targets, families)
     )
     wheels, tarballs = planner.wheels(), planner.tarballs()
     repositories = planner.repositories()
@@ -228,55 +227,13 @@ def plan_promotion(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Targets:
-    """Which GPU targets are kept."""
-
-    kept: tuple[str, ...] | None
-    known: frozenset[str]
-    """Those of the run."""
-    families: GpuFamilies
-
-    @classmethod
-    def of(cls, outputs: RunOutputs, asked: Sequence[str], families: GpuFamilies) -> _Targets:
-        names = {wheel.file.name.project.removeprefix(_DEVICE) for wheel in outputs.wheels
-                 if wheel.file.name.project.startswith(_DEVICE)}  # fmt: skip
-        if not names:
-            names = {tarball.name.family for tarball in outputs.tarballs} - {_MULTIARCH}
-            names |= {wheel.group for wheel in outputs.wheels} - {""}
-        known = frozenset(
-            target
-            for name in names
-            for target in (families.targets_of(name) if families.is_known(name) else (name,))
-        )
-        if not asked:
-            return cls(None, known, families)
-        wanted = families.expand(asked)
-        for name in asked:
-            if known.isdisjoint(families.targets_of(name)):
-                raise UsageError(
-                    f"the run has nothing for {name}; --multi-arch-targets takes {_words(known)}"
-                )
-        return cls(tuple(target for target in wanted if target in known), known, families)
-
-    def keeps(self, name: str | None) -> bool:
-        """Whether a family or target is kept whole: a file cannot lose a part of its targets."""
-        if self.kept is None or name is None:
-            return True
-        if name == _MULTIARCH:
-            return self.known <= set(self.kept)
-        own = self.families.targets_of(name) if self.families.is_known(name) else (name,)
-        here = self.known.intersection(own)
-        return bool(here) and here <= set(self.kept)
-
-
 @dataclass(slots=True)
 class _Planner:
     outputs: RunOutputs
     places: DistributionPlaces
     version: str
     new_version: str
-    targets: _Targets
+    targets: KeptTargets
     left_out: list[LeftOut] = field(default_factory=list)
 
     @property
@@ -328,7 +285,7 @@ class _Planner:
     def _as_promoted(self, file: IndexedFile) -> IndexedFile:
         """A file without what it requires for targets that are left out: it will be rewritten."""
         dropped = self.targets.known.difference(self.targets.kept or self.targets.known)
-        gone = {_DEVICE + target for target in dropped}
+        gone = {DEVICE + target for target in dropped}
         requires = tuple(
             text for text in file.metadata.requires if _required_project(text) not in gone
         )
@@ -340,9 +297,7 @@ class _Planner:
             self.left_out.append(LeftOut(filename, "is no package of ROCm"))
             return False
         project = wheel.file.name.project
-        name = wheel.group or (
-            project.removeprefix(_DEVICE) if project.startswith(_DEVICE) else None
-        )
+        name = wheel.group or (project.removeprefix(DEVICE) if project.startswith(DEVICE) else None)
         return self._takes(filename, wheel.file.name.version, name)
 
     def _split_wheels(self, wheels: Iterable[RunWheel]) -> PlannedPlace:
@@ -471,7 +426,7 @@ def _is_ours(wheel: RunWheel) -> bool:
 
 
 def _target_of_project(project: str, group: str) -> str | None:
-    for start in (_DEVICE, _LIBRARIES):
+    for start in (DEVICE, _LIBRARIES):
         if project.startswith(start):
             return project.removeprefix(start)
     return group or None
