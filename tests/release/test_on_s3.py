@@ -54,7 +54,14 @@ def test_release_ends_in_the_same_objects_as_in_a_staging_directory(
     url = f"{store.server.endpoint}/{bucket.name}/{RUN}/tarballs/"
     name = "therock-dist-linux-gfx1100-7.13.0.dev0%2Bab.c.tar.gz"
     assert url + name in [tarball["url"] for tarball in report["tarballs"]]
-    assert f"curl -fL {url}{name} | tar -xz -C rocm" in report["install"]
+    commands = {way["what"]: way["commands"] for way in report["install"]}
+    assert f"curl -fL {url}{name} | tar -xz -C rocm" in commands["a tarball"]
+    index = f"{store.server.endpoint}/{bucket.name}/{RUN}/python/simple/"
+    dependencies = f"{store.server.endpoint}/{bucket.name}/python-deps/simple/"
+    install = f"pip install --index-url {dependencies} --extra-index-url {index}"
+    requirement = "'rocm[libraries,device-gfx1100]==7.13.0.dev0+ab.c'"
+    assert commands["Python packages"] == [f"{install} {requirement}"]
+    assert report["package_index_urls"] == [index]
     again = invoke(capsys, *on_s3)
     assert "3 tarballs are there and whole; nothing to do" in again.out
     assert by_page(bucket.objects()) == by_page(_files(staging), store.server.name)
