@@ -152,6 +152,8 @@ def native_versions(version: str, *, date: dt.date | None = None) -> PackageVers
     if development := _DEVELOPMENT.fullmatch(version):
         native = f"{development[1]}~{development[2]}"
         return PackageVersions(version, native, native)
+    if "~" in version:
+        return PackageVersions(version, version, version)
     if _PYTHON_ONLY.search(version) or re.fullmatch(r"\d+\.\d+\.\d+", version, re.ASCII):
         return derive_native_versions(version, date=date)
     return PackageVersions(version, version, version)
