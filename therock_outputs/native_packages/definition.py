@@ -23,6 +23,7 @@ __all__ = [
 
 # Debian Policy 5.6.1; rpm takes these names too.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+", re.ASCII)
+_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*", re.ASCII)
 _ARCHITECTURES = ("amd64", "all")
 _LONGEST_SUMMARY = 80  # lintian and rpmlint agree
 
@@ -193,6 +194,9 @@ def check_definition(definition: Definition) -> None:
             f"{name} names no artifact and is no metapackage",
             "say which files it takes, or that it only gathers others",
         )
+    for program in definition.alternatives.programs:
+        if not _PROGRAM.fullmatch(program):
+            refuse(f"{program!r} of {name} is no name of a program", "as in hipcc or amdclang++")
 
 
 def parse_components(names: Sequence[str], place: Place) -> tuple[Component, ...]:

@@ -110,9 +110,9 @@ class NativePackageOptions:
         middle = f"-{self.variant}" if self.variant else ""
         return f"{DEFAULT_PREFIX}{middle}-{self.rocm}"
 
-    def version(self, format: PackageFormat) -> str:  # noqa: A002 - the word of the field
+    def version(self, kind: PackageFormat) -> str:
         """The version in a format's own spelling."""
-        return self.deb_version if format is PackageFormat.DEB else self.rpm_version
+        return self.deb_version if kind is PackageFormat.DEB else self.rpm_version
 
     @classmethod
     def for_version(

@@ -68,6 +68,6 @@ class NativePlan:
         contents = (content for package in self.packages for content in package.contents)
         return tuple(sorted({content.archive for content in contents if content.archive}))
 
-    def of(self, format: PackageFormat) -> tuple[PackagePlan, ...]:  # noqa: A002 - the field's name
+    def of(self, kind: PackageFormat) -> tuple[PackagePlan, ...]:
         """The packages of one format."""
-        return tuple(package for package in self.packages if package.format is format)
+        return tuple(package for package in self.packages if package.format is kind)

@@ -1,4 +1,4 @@
-"""What packages say of one another: relations as definitions write them, in each format's syntax."""
+"""Relations between packages: as definitions write them, and in each format's own syntax."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Term:
     architectures: str = ""
     """deb only, as in ``[amd64]``."""
 
-    def written(self, format: PackageFormat) -> str:  # noqa: A002 - the word of the field
+    def written(self, kind: PackageFormat) -> str:
         """In the format's own syntax."""
-        if format is PackageFormat.RPM:
+        if kind is PackageFormat.RPM:
             operator = _IN_RPM.get(self.operator, self.operator)
             return f"{self.name} {operator} {self.version}" if operator else self.name
         operator = _IN_DEB.get(self.operator, self.operator)
@@ -54,15 +54,15 @@ class Relation:
     terms: tuple[Term, ...]
 
     @classmethod
-    def parse(cls, text: str, format: PackageFormat, place: Place) -> Self:  # noqa: A002
+    def parse(cls, text: str, kind: PackageFormat, place: Place) -> Self:
         """Read ``a | b``, ``a (>= 1)`` and ``a >= 1``, whichever format the relation is for.
 
         A rich dependency of rpm, ``(a or b)``, is taken as it is. DefinitionsError for anything
         else.
         """
-        if format is PackageFormat.RPM and text.startswith("(") and text.endswith(")"):
+        if kind is PackageFormat.RPM and text.startswith("(") and text.endswith(")"):
             return cls((Term(text),))
-        return cls(tuple(_term(part.strip(), text, format, place) for part in text.split("|")))
+        return cls(tuple(_term(part.strip(), text, kind, place) for part in text.split("|")))
 
     @classmethod
     def on(cls, names: Iterable[str], version: str = "") -> Self:
@@ -73,15 +73,15 @@ class Relation:
         """The same with other terms, each once."""
         return replace(self, terms=tuple(dict.fromkeys(terms)))
 
-    def written(self, format: PackageFormat) -> str:  # noqa: A002
+    def written(self, kind: PackageFormat) -> str:
         """In the format's own syntax."""
-        words = [term.written(format) for term in self.terms]
-        if format is PackageFormat.DEB or len(words) == 1:
+        words = [term.written(kind) for term in self.terms]
+        if kind is PackageFormat.DEB or len(words) == 1:
             return " | ".join(words)
         return f"({' or '.join(words)})"
 
 
-def _term(part: str, text: str, format: PackageFormat, place: Place) -> Term:  # noqa: A002
+def _term(part: str, text: str, kind: PackageFormat, place: Place) -> Term:
     match = _TERM.fullmatch(part)
     advice = 'write it as "libc6", "python3 >= 3.6" or "libgcc-13-dev | libgcc-12-dev"'
     if match is None:
@@ -91,13 +91,13 @@ def _term(part: str, text: str, format: PackageFormat, place: Place) -> Term:  #
     if version and not _VERSION.fullmatch(version):
         raise DefinitionsError(place, f"{text!r} names no version", advice)
     architectures = f" {match['architectures'].strip()}" if match["architectures"] else ""
-    if format is PackageFormat.DEB and not _DEB_NAME.fullmatch(match["name"]):
+    if kind is PackageFormat.DEB and not _DEB_NAME.fullmatch(match["name"]):
         raise DefinitionsError(
             place,
             f"{match['name']!r} is no name of a Debian package",
             "put what only rpm knows into rpm_depends (RPMRequires)",
         )
-    if format is PackageFormat.RPM and architectures:
+    if kind is PackageFormat.RPM and architectures:
         raise DefinitionsError(
             place,
             f"{text!r} restricts an architecture, which rpm cannot",
