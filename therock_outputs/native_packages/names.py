@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from therock_outputs.errors import UsageError
-from therock_outputs.native_packages.definition import Definition
+from therock_outputs.native_packages.definition import Definition, Definitions
 from therock_outputs.native_packages.package import PackageFormat
 
 __all__ = ["Namer", "family_word"]
@@ -24,10 +26,12 @@ class Namer:
     rocm: str
     """As in ``7.13``."""
     variant: str = ""
+    split: bool = True
+    """Whether packages are for targets; otherwise they are for families, shortened to a word."""
 
     def versioned(self, definition: Definition, target: str = "") -> str:
         """``amdrocm-fft7.13``, or ``amdrocm-fft7.13-gfx1100``."""
-        return f"{self._stem(definition)}{self.rocm}{_ending(target)}"
+        return f"{self._stem(definition)}{self.rocm}{self._ending(target)}"
 
     def host(self, definition: Definition) -> str:
         """``amdrocm-fft-host7.13``: what serves every GPU."""
@@ -35,7 +39,19 @@ class Namer:
 
     def unversioned(self, definition: Definition, target: str = "") -> str:
         """``amdrocm-fft``, or ``amdrocm-fft-gfx94x``; it goes from one version to the next."""
-        return f"{self._stem(definition)}{_ending(target)}"
+        return f"{self._stem(definition)}{self._ending(target)}"
+
+    def recognise(self, definitions: Definitions) -> Callable[[str], bool]:
+        """Whether a name is one of these, of any definition, target and role."""
+        stems = {self._stem(definition, role) for definition in definitions for role in ("", _HOST)}
+        unversioned = {self.unversioned(definition) for definition in definitions}
+        name = re.compile(rf"(.+?){re.escape(self.rocm)}(?:-[a-z0-9.+-]+)?")
+
+        def is_ours(text: str) -> bool:
+            match = name.fullmatch(text)
+            return text in unversioned or (match is not None and match[1] in stems)
+
+        return is_ours
 
     def _stem(self, definition: Definition, role: str = "") -> str:
         name = definition.name
@@ -43,6 +59,11 @@ class Namer:
             name = name.removesuffix("-devel") + "-dev"
         variant = f"-{self.variant}" if self.variant else ""
         return f"{name}{role}{variant}"
+
+    def _ending(self, target: str) -> str:
+        if not target:
+            return ""
+        return f"-{target.lower() if self.split else family_word(target)}"
 
 
 def family_word(family: str) -> str:
@@ -54,7 +75,3 @@ def family_word(family: str) -> str:
     if not word:
         raise UsageError(f"GPU family {family!r} cannot stand in a package's name")
     return word
-
-
-def _ending(target: str) -> str:
-    return f"-{target.lower()}" if target else ""

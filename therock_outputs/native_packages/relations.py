@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -68,6 +68,16 @@ class Relation:
     def on(cls, names: Iterable[str], version: str = "") -> Self:
         """A relation to any one of some packages, in exactly this version when there is one."""
         return cls(tuple(Term(name, "=" if version else "", version) for name in names))
+
+    @staticmethod
+    def names_in(text: str, kind: PackageFormat) -> Iterator[str]:
+        """The names in a relation that ``written`` wrote."""
+        inner = text
+        if kind is PackageFormat.RPM and text.startswith("("):
+            inner = re.sub(r"\b(?:or|and|if|else|unless|with|without)\b", "|", text[1:-1])
+        for part in inner.split("|"):
+            if match := _TERM.fullmatch(part.strip(" ()")) or _TERM.match(part.strip(" ()")):
+                yield match["name"]
 
     def with_terms(self, terms: Iterable[Term]) -> Self:
         """The same with other terms, each once."""
