@@ -104,9 +104,7 @@ def _documents(plan: PackagePlan, entries: Sequence[Entry], tools: Tools) -> Ite
         yield Entry(join(directory, name), Kind.FILE, 0o644, "", stored)
 
 
-def _write_data(
-    entries: Sequence[Entry], write: Callable[[bytes], object], tools: Tools
-) -> None:
+def _write_data(entries: Sequence[Entry], write: Callable[[bytes], object], tools: Tools) -> None:
     payload = Payload(tools.maker, tools.spool, write, is_tar=True)
     payload.header(_header("./", Entry("", Kind.DIRECTORY, 0o755), tools.mtime))
     for entry in entries:

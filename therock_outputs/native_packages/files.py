@@ -13,7 +13,6 @@ from posixpath import basename
 from therock_outputs.artifacts.elf import ElfFile, is_code_object
 from therock_outputs.artifacts.elf_versions import ElfDependencies, elf_dependencies
 from therock_outputs.artifacts.rpath import Rewrite, runpath_to_rpath
-from therock_outputs.errors import IntegrityError
 from therock_outputs.native_packages.pieces import PIECE, Compression, PieceMaker, Record
 from therock_outputs.native_packages.spool import Range, Spool
 from therock_outputs.storage.local_io import os_errors

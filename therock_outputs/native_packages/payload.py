@@ -1,5 +1,6 @@
 """Write a package's payload: headers and small files in pieces made here, large files from the
-spool."""
+spool.
+"""
 
 from __future__ import annotations
 
