@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import mmap
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import basename
@@ -172,12 +174,23 @@ class FileMaker:
 
     def _compress_parts(self, parts: Iterator[memoryview], size: int) -> Iterator[StoredPiece]:
         if self._maker.compression is Compression.XZ:
-            for part in parts:
-                piece, records = self._maker.make(part)
-                yield StoredPiece((self._spool.put(piece),), records)
+            yield from self._compress_blocks(parts)
             return
         blocks = self._maker.make_long(parts, size, self._threads)
         yield StoredPiece(tuple(map(self._spool.put, blocks)), ())
+
+    def _compress_blocks(self, parts: Iterator[memoryview]) -> Iterator[StoredPiece]:
+        """Blocks of xz, on several threads."""
+        pending: deque[Future[tuple[bytes, tuple[Record, ...]]]] = deque()
+        with ThreadPoolExecutor(self._threads, "xz") as pool:
+            for part in parts:
+                pending.append(pool.submit(self._maker.make, bytearray(part)))
+                if len(pending) > self._threads:
+                    piece, records = pending.popleft().result()
+                    yield StoredPiece((self._spool.put(piece),), records)
+            for future in pending:
+                piece, records = future.result()
+                yield StoredPiece((self._spool.put(piece),), records)
 
 
 def _md5(data: bytes | bytearray = b"") -> hashlib._Hash:

@@ -1,6 +1,4 @@
-"""Write a package's payload: headers and small files in pieces made here, large files from the
-spool.
-"""
+"""Write a payload: small files compressed together, large ones as they lie in the spool."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from therock_outputs.native_packages.signature import sign
 __all__ = ["elf_relations", "write_package"]
 
 _FOUR_GB = 0xFFFFFFFF
+_SIGNATURE_ROOM = 2048
 _SHA256 = 8
 _LESS, _GREATER, _EQUAL = 2, 4, 8
 _SENSES = {
@@ -69,26 +70,24 @@ def write_package(
     # The digests do not change how long the headers are, so the payload can come first.
     payload_size = _archive_size(entries, stripped=is_large)
     header = _header(plan, entries, "0" * 64, tools, is_large=is_large)
-    start = len(_front(plan, header, b"", payload_size, 0, tools.sign_key)[0])
+    start = len(_Front(plan, header, payload_size).draft(tools.sign_key))
     file.seek(start)
     digest = hashlib.sha256()
-    size = 0
 
     def write(data: bytes) -> None:
-        nonlocal size
         digest.update(data)
         file.write(data)
-        size += len(data)
 
     _write_payload(entries, write, tools, stripped=is_large, expected=payload_size)
+    compressed = file.tell() - start
     header = _header(plan, entries, digest.hexdigest(), tools, is_large=is_large)
     md5 = hashlib.md5(header, usedforsecurity=False)  # what rpm before 4.14 checks
     file.seek(start)
     while data := file.read(_READ):
         md5.update(data)
-    front, room = _front(plan, header, md5.digest(), payload_size, size, tools.sign_key)
+    front = _Front(plan, header, payload_size, compressed, md5.digest()).final(tools.sign_key)
     if len(front) != start:
-        raise AssertionError(f"the headers take {room} bytes, not what was kept for them")
+        raise AssertionError(f"the headers take {len(front)} bytes, and {start} were kept for them")
     file.seek(0)
     file.write(front)
 
@@ -105,37 +104,55 @@ def _owned(plan: PackagePlan, entries: Sequence[Entry]) -> list[Entry]:
 # ------------------------------------------------------------------- lead and signature
 
 
-def _front(
-    plan: PackagePlan,
-    header: bytes,
-    md5: bytes,
-    payload_size: int,
-    compressed: int,
-    sign_key: str | None,
-) -> tuple[bytes, int]:
-    """All that stands before the payload, and its size.
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """All that stands before the payload; its length is known before the payload is."""
 
-    Without ``compressed`` it is a draft of that size, which is not signed.
-    """
-    signature = Header(Tag.SIGNATURES)
-    size = len(header) + compressed
-    if payload_size + len(header) > _FOUR_GB:
-        signature.int64(Tag.LONG_SIGNATURE_SIZE, [size])
-        signature.int64(Tag.LONG_ARCHIVE_SIZE, [payload_size])
-    else:
-        signature.int32(Tag.SIGNATURE_SIZE, [size])
-        signature.int32(Tag.SIGNATURE_PAYLOAD_SIZE, [payload_size])
-    signature.binary(Tag.SIGNATURE_MD5, md5.ljust(16, b"\0"))
-    signature.text(Tag.SHA1_HEADER, hashlib.sha1(header, usedforsecurity=False).hexdigest())
-    signature.text(Tag.SHA256_HEADER, hashlib.sha256(header).hexdigest())
-    if sign_key is not None:
-        made = sign(header, sign_key)
-        tag = Tag.SIGNATURE_RSA if made.is_rsa else Tag.SIGNATURE_DSA
-        signature.binary(tag, made.data)
-    front = lead(f"{plan.name}-{plan.version}-{plan.release}", plan.architecture)
-    front += signature.to_bytes()
-    front += bytes(-len(front) % 8)
-    return front + header, len(front) + len(header)
+    plan: PackagePlan
+    header: bytes
+    payload_size: int
+    """Bytes of the cpio file."""
+    compressed: int = 0
+    md5: bytes = bytes(16)
+    """Of header and payload."""
+
+    def draft(self, sign_key: str | None) -> bytes:
+        """As long as the final one."""
+        return self._pack(b"" if sign_key is None else b"\0", is_rsa=True)
+
+    def final(self, sign_key: str | None) -> bytes:
+        """The real one, signed when there is a key."""
+        if sign_key is None:
+            return self._pack(b"", is_rsa=True)
+        made = sign(self.header, sign_key)
+        return self._pack(made.data, is_rsa=made.is_rsa)
+
+    def _pack(self, signature: bytes, *, is_rsa: bool) -> bytes:
+        header, size = Header(Tag.SIGNATURES), len(self.header) + self.compressed
+        if self.payload_size + len(self.header) > _FOUR_GB:
+            header.int64(Tag.LONG_SIGNATURE_SIZE, [size])
+            header.int64(Tag.LONG_ARCHIVE_SIZE, [self.payload_size])
+        else:
+            header.int32(Tag.SIGNATURE_SIZE, [size])
+            header.int32(Tag.SIGNATURE_PAYLOAD_SIZE, [self.payload_size])
+        header.binary(Tag.SIGNATURE_MD5, self.md5)
+        sha1 = hashlib.sha1(self.header, usedforsecurity=False)
+        header.text(Tag.SHA1_HEADER, sha1.hexdigest())
+        header.text(Tag.SHA256_HEADER, hashlib.sha256(self.header).hexdigest())
+        if signature:
+            # Signatures of one key differ in length by a byte or two.
+            left = _SIGNATURE_ROOM - len(signature)
+            if left < 1:
+                raise UsageError(
+                    f"{self.plan.filename}: a signature of {len(signature)} bytes is longer than "
+                    f"{_SIGNATURE_ROOM}; sign with a key of a usual size"
+                )
+            header.binary(Tag.SIGNATURE_RSA if is_rsa else Tag.SIGNATURE_DSA, signature)
+            header.binary(Tag.RESERVED_SPACE, bytes(left))
+        plan = self.plan
+        front = lead(f"{plan.name}-{plan.version}-{plan.release}", plan.architecture)
+        front += header.to_bytes()
+        return front + bytes(-len(front) % 8) + self.header
 
 
 # ------------------------------------------------------------------------------- header
@@ -406,17 +423,18 @@ def _cpio_header(
         header = b"07070X%08x" % number
     else:
         name = f"./{entry.path}".encode()
-        header = _new_cpio(name, inode, _mode(entry), links, mtime, size)
+        header = _new_cpio(name, (inode, _mode(entry), 0, 0, links, mtime, size), device=1)
     return header + bytes(-len(header) % 4)
 
 
-def _new_cpio(name: bytes, inode: int, mode: int, links: int, mtime: int, size: int) -> bytes:
-    fields = (inode, mode, 0, 0, links, mtime, size, 0, 1 if inode else 0, 0, 0, len(name) + 1, 0)
+def _new_cpio(name: bytes, numbers: Sequence[int], *, device: int = 0) -> bytes:
+    """``numbers``: inode, mode, user, group, links, time, size."""
+    fields = (*numbers, 0, device, 0, 0, len(name) + 1, 0)
     return b"070701" + b"".join(b"%08x" % field for field in fields) + name + b"\0"
 
 
 def _trailer() -> bytes:
-    header = _new_cpio(b"TRAILER!!!", 0, 0, 1, 0, 0)
+    header = _new_cpio(b"TRAILER!!!", (0, 0, 0, 0, 1, 0, 0))
     return header + bytes(-len(header) % 4)
 
 

@@ -32,14 +32,14 @@ class Tag(enum.IntEnum):
     SIGNATURE_SIZE = 1000
     SIGNATURE_MD5 = 1004
     SIGNATURE_PAYLOAD_SIZE = 1007
-    # Of the main header: 1000 and 1004 mean something else here.
+    RESERVED_SPACE = 1008
+    # Of the main header: 1000 and 1004 meant something else above.
     NAME = 2_001_000
     VERSION = 1001
     RELEASE = 1002
     SUMMARY = 2_001_004
     DESCRIPTION = 1005
     BUILD_TIME = 1006
-    BUILD_HOST = 2_001_007
     SIZE = 1009
     VENDOR = 1011
     LICENSE = 1014
