@@ -155,7 +155,7 @@ def _checked(
 ) -> dict[str, ArchiveFile]:
     """The archives that are needed, by file name."""
     names = set()
-    needed = set()
+    needed: set[str] = set()
     for plan in packages:
         if (plan.format, plan.filename) in names:
             raise ConflictError(f"{plan.filename} is planned twice; plan again")
