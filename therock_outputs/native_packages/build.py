@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from therock_outputs.artifacts.archive_file import ArchiveFile
+from therock_outputs.artifacts.archives import Kind
 from therock_outputs.errors import (
     ConflictError,
     IntegrityError,
@@ -160,7 +161,7 @@ def _checked(
         if (plan.format, plan.filename) in names:
             raise ConflictError(f"{plan.filename} is planned twice; plan again")
         names.add((plan.format, plan.filename))
-        needed.update(content.archive for content in plan.contents)
+        needed.update(one.archive for one in plan.contents if one.kind is Kind.FILE)
     by_name = {archive.name.filename: archive for archive in archives}
     if lacking := sorted(needed - by_name.keys()):
         raise NotFoundError(f"{lacking[0]} is in the plan and not on disk; fetch the run again")

@@ -204,22 +204,10 @@ def _md5sums(entries: Sequence[Entry]) -> str:
     )
 
 
-_CALLS = {
-    "postinst": "configure | abort-upgrade | abort-deconfigure | abort-remove",
-    "prerm": "remove | deconfigure",
-    "postrm": "remove | purge | abort-install | disappear",
-}
-"""When each script does its work (Policy 6.5); an upgrade takes nothing away."""
-
-
 def _scripts(plan: PackagePlan) -> dict[str, str]:
     scripts = {
         "postinst": plan.scripts.after_install,
         "prerm": plan.scripts.before_remove,
         "postrm": plan.scripts.after_remove,
     }
-    return {
-        name: f'#!/bin/sh\nset -e\ncase "$1" in\n{_CALLS[name]})\n{text.strip()}\n;;\nesac\n'
-        for name, text in scripts.items()
-        if text.strip()
-    }
+    return {name: f"#!/bin/sh\n{text.strip()}\n" for name, text in scripts.items() if text.strip()}

@@ -33,7 +33,7 @@ def _lines(plan: PackagePlan, entries: Sequence[Entry], size: int, sha256: str) 
     yield f"  {len(entries)} paths below {plan.prefix}, {sum(f.size for f in files)} bytes of files"
     for reason in plan.reasons:
         yield f"  {reason}"
-    for archive in sorted({content.archive for content in plan.contents}):
+    for archive in sorted({content.archive for content in plan.contents} - {""}):
         yield f"from {archive}"
     for what in ("depends", "recommends", "suggests", "provides", "replaces", "conflicts"):
         for relation in getattr(plan, what):

@@ -93,12 +93,9 @@ def write_package(
 
 
 def _owned(plan: PackagePlan, entries: Sequence[Entry]) -> list[Entry]:
-    """The entries that an rpm owns: not the first directory of the prefix, which is the system's.
-
-    Owned ones go when the last package that has them goes.
-    """
-    first = plan.prefix.strip("/").split("/")[0]
-    return [entry for entry in entries if entry.path != first]
+    """The entries that an rpm owns: nothing above its prefix, for it can be installed elsewhere."""
+    prefix = plan.prefix.strip("/")
+    return [entry for entry in entries if not prefix.startswith(f"{entry.path}/")]
 
 
 # ------------------------------------------------------------------- lead and signature
@@ -204,15 +201,13 @@ def _description(plan: PackagePlan) -> str:
 
 def _add_scripts(header: Header, plan: PackagePlan) -> None:
     scripts = plan.scripts
-    for text, tag, program, at_the_last in (
-        (scripts.after_install, Tag.POST_IN, Tag.POST_IN_PROGRAM, False),
-        (scripts.before_remove, Tag.PRE_UN, Tag.PRE_UN_PROGRAM, True),
-        (scripts.after_remove, Tag.POST_UN, Tag.POST_UN_PROGRAM, True),
+    for text, tag, program in (
+        (scripts.after_install, Tag.POST_IN, Tag.POST_IN_PROGRAM),
+        (scripts.before_remove, Tag.PRE_UN, Tag.PRE_UN_PROGRAM),
+        (scripts.after_remove, Tag.POST_UN, Tag.POST_UN_PROGRAM),
     ):
         if text.strip():
-            # The argument is how many versions are left: an upgrade takes nothing away.
-            body = f'if [ "$1" -eq 0 ]; then\n{text.strip()}\nfi' if at_the_last else text.strip()
-            header.text(tag, f"{body}\n")
+            header.text(tag, f"{text.strip()}\n")
             header.text(program, _SHELL)
 
 
