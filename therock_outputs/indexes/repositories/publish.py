@@ -39,6 +39,7 @@ from therock_outputs.storage.parallel import Stop, run_parallel
 
 __all__ = [
     "merge_repository",
+    "package_path",
     "publish_packages",
     "read_repository",
     "relist_package",
@@ -48,6 +49,11 @@ __all__ = [
 _FORMATS: Mapping[PackageFormat, Format] = {PackageFormat.DEB: apt, PackageFormat.RPM: rpm}
 _JOBS = 4
 _MOST_ROUNDS = 50
+
+
+def package_path(kind: PackageFormat, filename: str) -> str:
+    """Where a package file goes, from the repository's place."""
+    return _FORMATS[kind].path_of(filename)
 
 
 def publish_packages(
