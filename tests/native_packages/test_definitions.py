@@ -205,7 +205,7 @@ l.m = { n = 1 }
 
 # ----------------------------------------------------------------------------- package.json
 
-PACKAGE = {
+PACKAGE: dict[str, object] = {
     "Package": "amdrocm-core",
     "Architecture": "amd64",
     "BuildArch": "x86_64",
