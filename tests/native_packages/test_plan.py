@@ -329,6 +329,25 @@ def test_definition_without_target_files_depends_on_the_hosts_side_of_others() -
     assert found["amdrocm-a-host7.13"].depends == ("amdrocm-b-host7.13",)
 
 
+def test_package_of_no_target_takes_the_hosts_side_and_the_whole_of_a_metapackage() -> None:
+    text = f"""{DEFINITIONS}
+    [amdrocm-app]
+    depends = ["amdrocm-fft", "amdrocm-core"]
+    files.app.app = ["run"]
+    [amdrocm-apps]
+    metapackage = true
+    depends = ["amdrocm-app", "amdrocm-rand", "amdrocm-core", "bash"]
+    """
+    found = by_name(plan(text, {**RUN, "app_run_generic": {"x/app/stage": ["bin/app"]}}))
+    assert found["amdrocm-app7.13"].depends == ("amdrocm-fft-host7.13", "amdrocm-core7.13")
+    assert found["amdrocm-apps7.13"].depends == (
+        f"amdrocm-app7.13 {PIN}",
+        f"amdrocm-rand-host7.13 {PIN}",
+        f"amdrocm-core7.13 {PIN}",
+        "bash",
+    )
+
+
 def test_archives_for_targets_divide_a_package_whatever_its_definition_says() -> None:
     text = '[amdrocm-rccl]\nfiles.rccl.rccl = ["lib"]'
     archives: dict[str, Stages] = {

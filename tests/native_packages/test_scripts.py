@@ -119,6 +119,7 @@ class Machine:
     def install(self, package: Package) -> None:
         argument = "configure" if self._kind is DEB else "1"
         self.run(package.scripts.after_install, argument, "")
+        self.run(package.scripts.after_transaction, argument)
 
     def upgrade(self, old: Package, new: Package) -> None:
         if self._kind is DEB:
@@ -129,6 +130,7 @@ class Machine:
             self.run(new.scripts.after_install, "2")
             self.run(old.scripts.before_remove, "1")
             self.run(old.scripts.after_remove, "1")
+            self.run(new.scripts.after_transaction, "2")
 
     def remove(self, package: Package) -> None:
         argument = "remove" if self._kind is DEB else "0"
@@ -307,6 +309,20 @@ def test_name_that_another_package_owns_is_left_to_it(
     machine.remove(core)
     assert machine.links() == {"usr/bin/amdclang++": "usr/bin/amdclang++-of-others"}
     assert (machine.root / "usr/bin/hipcc").read_text() == "of the distribution"
+
+
+def test_rpm_registers_at_the_end_what_changed_during_the_transaction(tmp_path: Path) -> None:
+    dash = shutil.which("dash")
+    assert dash is not None
+    machine = Machine(tmp_path / "root", [dash], RPM)
+    core = package(RPM, "7.13")
+    machine.lay_files(core.prefix)
+    machine.run(core.scripts.after_install, "2")
+    (machine.root / core.prefix / "bin/hipcc").unlink()  # of the version before
+    machine.lay_files(core.prefix, "bin/rocgdb")  # of a package that comes later
+    machine.run(core.scripts.after_transaction, "2")
+    names = {name for name in machine.links() if name.startswith("usr/bin")}
+    assert names == {"usr/bin/amdclang++", "usr/bin/rocgdb"}
 
 
 def test_aborted_removal_and_upgrade_of_a_deb_register_again(tmp_path: Path) -> None:
