@@ -124,6 +124,12 @@ alternatives.programs = ["hipcc", "amdclang++"]
         ('[one]\ndescription = "x"', 1, r"one has no summary: add summary"),
         (f'[one]\n{SAID}\ndepend = ["x"]', 5, r"one\.depend is not known: did you mean depends"),
         (f"[one]\n{SAID}gpu = 1", 4, r"one\.gpu has to be true or false: write it without quotes"),
+        ('[one]\nsummary = 1\ndescription = "x"', 2, r"one\.summary has to be a text"),
+        (
+            '[one]\nsummary = """a\nb"""\ndescription = "x"\nmetapackage = true',
+            1,
+            r"one has no summary of one line",
+        ),
         (f'[one]\n{SAID}depends = "x"', 4, r"one\.depends has to be a list of texts"),
         (f'[one]\n{SAID}depends = [\n "x",\n "x"]', 4, r"one\.depends names 'x' twice"),
         (f'[one]\n{SAID}files.a.b = ["bin"]', 4, r"'bin' is no component of an artifact"),
@@ -261,11 +267,35 @@ def test_package_json_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_keys_of_package_json_that_are_not_known_are_remarks(tmp_path: Path) -> None:
-    path = write_json(tmp_path, {"New_Key": 1, **PACKAGE, "Package": "other", "Licence": "X"})
-    remarks = load_definitions(path).remarks
-    assert remarks[0].startswith(f"{path}:3: New_Key is not known, so nothing was made of it")
-    assert "Licence is not known, so nothing was made of it: did you mean License?" in remarks[1]
-    assert "nothing is known that other could run after its installation" in remarks[2]
+    other = {"New_Key": 1, **PACKAGE, "Package": "other", "Licence": "X"}
+    path = write_json(tmp_path, other, {**PACKAGE, "New_Key": 2})
+    nothing = "nothing is known that other could run after its installation, so it runs nothing"
+    assert load_definitions(path).remarks == (
+        f"{path}:{_line_of(path, 'Postinstall')}: {nothing}",
+        f"{path}:3: New_Key is not known, so nothing was made of it (and 1 times more)",
+        f"{path}:{_line_of(path, 'Licence')}: Licence is not known, so nothing was made of it",
+    )
+
+
+def _line_of(path: Path, key: str) -> int:
+    return next(n for n, text in enumerate(path.read_text().splitlines(), 1) if key in text)
+
+
+def test_package_json_may_leave_out_or_shorten_what_has_a_usual_value(tmp_path: Path) -> None:
+    short = {
+        "Package": "amdrocm-x",
+        "Gfxarch": True,
+        "Section": None,
+        "DEBDepends": "libc6",
+        "RPMRequires": "",
+        "Artifactory": None,
+        "Metapackage": "True",
+    }
+    (package,) = load_definitions(write_json(tmp_path, short)).packages
+    assert (package.gpu, package.section, package.summary) == (True, "devel", "amdrocm-x")
+    assert (package.deb_depends, package.rpm_depends) == (("libc6",), ())
+    with pytest.raises(DefinitionsError, match=r":2: Package is missing: add"):
+        load_definitions(write_json(tmp_path, {"Gfxarch": "True"}))
 
 
 def test_metapackage_of_package_json_loses_its_artifacts_with_a_remark(tmp_path: Path) -> None:

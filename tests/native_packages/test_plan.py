@@ -16,12 +16,14 @@ from tests.inventory_makers import (
     plan,
 )
 from therock_outputs.artifacts.archives import Kind
-from therock_outputs.errors import ConflictError, IntegrityError, UsageError
+from therock_outputs.errors import ConflictError, IntegrityError, OutputsError, UsageError
 from therock_outputs.native_packages.definition import DefinitionsError
 from therock_outputs.native_packages.inventory import Inventory, StageMember
+from therock_outputs.native_packages.names import Namer
 from therock_outputs.native_packages.options import NativePackageOptions
 from therock_outputs.native_packages.package import PackageFormat
-from therock_outputs.native_packages.plan import plan_native_packages
+from therock_outputs.native_packages.plan import _check_references, plan_native_packages
+from therock_outputs.native_packages.wording import Role, summary
 
 FFT = "math-libs/rocFFT/stage"
 RAND = "math-libs/rocRAND/stage"
@@ -775,6 +777,60 @@ def test_dependency_that_nothing_could_satisfy_is_refused(depends: str, match: s
     text += 'files.a.two = ["lib"]'
     with pytest.raises(DefinitionsError, match=match):
         plan(text, {"a_lib_generic": {"x/one/stage": ["lib/x"]}})
+
+
+@pytest.mark.parametrize(
+    ("depends", "match"),
+    [
+        ("amdrocm-llvm7.13", "amdrocm-llvm7.13 depends on itself; look at the dependencies of"),
+        ("amdrocm-fft7.13-gfx90a (= 1)", "depends on amdrocm-fft7.13-gfx90a, which is not built"),
+        ("amdrocm-dummy | amdrocm-fft-host7.13", None),
+        ("amdrocm-fft7.14", None),
+    ],
+)
+def test_result_is_looked_at_once_more_for_dangling_names(depends: str, match: str | None) -> None:
+    package = replace(by_name(plan(DEFINITIONS, RUN))["amdrocm-llvm7.13"], depends=(depends,))
+    host = replace(package, name="amdrocm-fft-host7.13", depends=())
+    namer, known = Namer(PackageFormat.DEB, "7.13"), definitions(DEFINITIONS)
+    if match is None:
+        _check_references([package, host], namer, known)
+        return
+    with pytest.raises(OutputsError, match=match):
+        _check_references([package, host], namer, known)
+
+
+def test_metapackage_that_a_target_lacks_is_dropped_for_that_target() -> None:
+    text = f"""{DEFINITIONS}
+    [amdrocm-random]
+    metapackage = true
+    gpu = true
+    depends = ["amdrocm-rand"]
+    [amdrocm-everything]
+    metapackage = true
+    gpu = true
+    depends = ["amdrocm-random", "amdrocm-fft"]
+    """
+    archives = {**RUN}
+    del archives["rand_lib_generic"]
+    planned = plan(text, archives)
+    found = by_name(planned)
+    assert found["amdrocm-everything7.13-gfx942"].depends == (
+        f"amdrocm-random7.13-gfx942 {PIN}",
+        f"amdrocm-fft7.13-gfx942 {PIN}",
+    )
+    assert found["amdrocm-everything7.13-gfx1100"].depends == (f"amdrocm-fft7.13-gfx1100 {PIN}",)
+    assert found["amdrocm-random7.13"].depends == (f"amdrocm-random7.13-gfx942 {PIN}",)
+    assert "amdrocm-random has nothing for gfx1100" in {
+        drop.reason for drop in planned.dropped if drop.package == "amdrocm-everything7.13-gfx1100"
+    }
+
+
+def test_long_summary_is_cut_at_a_word_for_what_a_kind_of_package_adds() -> None:
+    (one,) = definitions('[amdrocm-a]\nfiles.a.one = ["lib"]').packages
+    one = replace(one, summary=f"Something of {'many ' * 12}words")
+    line = summary(one, Role.TARGET, "gfx1100")
+    assert len(line) <= 80
+    assert line.endswith("many… (for gfx1100)")
 
 
 def test_circles_are_reported_once_and_planned() -> None:

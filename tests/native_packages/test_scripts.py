@@ -62,13 +62,20 @@ def package(
     return Package(context.package, version, scripts, context)
 
 
+def make_machine(tmp_path: Path, kind: PackageFormat, shell: list[str] | None = None) -> Machine:
+    program, *arguments = shell or SHELLS["dash"]
+    found = shutil.which(program)
+    assert found is not None, f"{program} is missing; see .ci/system-packages.txt"
+    return Machine(tmp_path / "root", [found, *arguments], kind)
+
+
 class Machine:
     """A root directory, in which scripts run as dpkg and rpm run them."""
 
     def __init__(self, root: Path, shell: list[str], kind: PackageFormat) -> None:
         self.root = root
         self._shell = shell
-        self._kind = kind
+        self.kind = kind
         self._tools = root.parent / "tools"
         for directory in ("usr/bin", "etc/alternatives", "var/lib/dpkg/alternatives", "opt"):
             (root / directory).mkdir(parents=True)
@@ -117,12 +124,12 @@ class Machine:
             path.write_text(prefix)
 
     def install(self, package: Package) -> None:
-        argument = "configure" if self._kind is DEB else "1"
+        argument = "configure" if self.kind is DEB else "1"
         self.run(package.scripts.after_install, argument, "")
         self.run(package.scripts.after_transaction, argument)
 
     def upgrade(self, old: Package, new: Package) -> None:
-        if self._kind is DEB:
+        if self.kind is DEB:
             self.run(old.scripts.before_remove, "upgrade", "2")
             self.run(old.scripts.after_remove, "upgrade", "2")
             self.run(new.scripts.after_install, "configure", "1")
@@ -133,16 +140,16 @@ class Machine:
             self.run(new.scripts.after_transaction, "2")
 
     def remove(self, package: Package) -> None:
-        argument = "remove" if self._kind is DEB else "0"
+        argument = "remove" if self.kind is DEB else "0"
         self.run(package.scripts.before_remove, argument)
         self.run(package.scripts.after_remove, argument)
-        if self._kind is DEB:
+        if self.kind is DEB:
             self.run(package.scripts.after_remove, "purge")
 
     def remove_files(self, package: Package) -> None:
         """Remove the packages below the core, whose directories dpkg knows and rpm cleans up."""
         shutil.rmtree(self.root / package.prefix)
-        if self._kind is RPM:
+        if self.kind is RPM:
             (self.root / package.prefix).mkdir()
             self.run(cleaning_scripts(package.context).after_remove, "0")
         elif (rocm := self.root / "opt/rocm").is_dir() and not any(rocm.iterdir()):
@@ -168,18 +175,15 @@ class Machine:
         }  # fmt: skip
 
 
-@pytest.fixture(params=[DEB, RPM], ids=str)
-def kind(request: pytest.FixtureRequest) -> PackageFormat:
-    made: PackageFormat = request.param
-    return made
+@pytest.fixture(params=[(DEB, "dash"), (RPM, "busybox")], ids=["deb in dash", "rpm in busybox"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    kind, shell = request.param
+    return make_machine(tmp_path, kind, SHELLS[shell])
 
 
-@pytest.fixture(params=list(SHELLS))
-def machine(request: pytest.FixtureRequest, kind: PackageFormat, tmp_path: Path) -> Machine:
-    shell = SHELLS[request.param]
-    found = shutil.which(shell[0])
-    assert found is not None, f"{shell[0]} is missing; see .ci/system-packages.txt"
-    return Machine(tmp_path / "root", [found, *shell[1:]], kind)
+@pytest.fixture
+def kind(machine: Machine) -> PackageFormat:
+    return machine.kind
 
 
 def test_core_is_registered_where_its_files_are(machine: Machine, kind: PackageFormat) -> None:
@@ -221,9 +225,7 @@ def test_upgrade_keeps_the_links_and_forgets_programs_that_are_gone(
 def test_newest_version_leads_in_whatever_order_versions_come_and_go(
     tmp_path: Path, order: tuple[str, ...]
 ) -> None:
-    dash = shutil.which("dash")
-    assert dash is not None
-    machine = Machine(tmp_path / "root", [dash], DEB)
+    machine = make_machine(tmp_path, DEB)
     packages = {version: package(DEB, version) for version in order}
     for version in order:
         machine.lay_files(packages[version].prefix)
@@ -312,9 +314,7 @@ def test_name_that_another_package_owns_is_left_to_it(
 
 
 def test_rpm_registers_at_the_end_what_changed_during_the_transaction(tmp_path: Path) -> None:
-    dash = shutil.which("dash")
-    assert dash is not None
-    machine = Machine(tmp_path / "root", [dash], RPM)
+    machine = make_machine(tmp_path, RPM)
     core = package(RPM, "7.13")
     machine.lay_files(core.prefix)
     machine.run(core.scripts.after_install, "2")
@@ -326,9 +326,7 @@ def test_rpm_registers_at_the_end_what_changed_during_the_transaction(tmp_path: 
 
 
 def test_aborted_removal_and_upgrade_of_a_deb_register_again(tmp_path: Path) -> None:
-    dash = shutil.which("dash")
-    assert dash is not None
-    machine = Machine(tmp_path / "root", [dash], DEB)
+    machine = make_machine(tmp_path, DEB)
     core = package(DEB, "7.13")
     machine.lay_files(core.prefix)
     machine.install(core)
@@ -341,9 +339,7 @@ def test_aborted_removal_and_upgrade_of_a_deb_register_again(tmp_path: Path) -> 
 
 
 def test_rpm_that_is_installed_elsewhere_registers_that_place(tmp_path: Path) -> None:
-    dash = shutil.which("dash")
-    assert dash is not None
-    machine = Machine(tmp_path / "root", [dash], RPM)
+    machine = make_machine(tmp_path, RPM)
     core = package(RPM, "7.13")
     elsewhere = machine.root / "srv/rocm"
     machine.lay_files("srv/rocm")
