@@ -774,7 +774,7 @@ def test_two_definitions_that_make_one_name_are_refused() -> None:
 @pytest.mark.parametrize(
     ("depends", "match"),
     [
-        ("amdrocm-a", r"test\.toml:\d+: amdrocm-a depends on itself: take it out"),
+        ("amdrocm-a", r"amdrocm-a depends on itself: take it out"),
         ("amdrocm-bb", r"amdrocm-a depends on amdrocm-bb, which no definition makes: did you mean"),
         ("amdrocm7.13", r"amdrocm-a depends on amdrocm7\.13, which no definition makes"),
         ("libc6 (7)", r"'libc6 \(7\)' is no relation to a package"),
@@ -784,7 +784,8 @@ def test_two_definitions_that_make_one_name_are_refused() -> None:
 def test_dependency_that_nothing_could_satisfy_is_refused(depends: str, match: str) -> None:
     text = f'[amdrocm-a]\ndepends = ["{depends}"]\nfiles.a.one = ["lib"]\n[amdrocm-b]\n'
     text += 'files.a.two = ["lib"]'
-    with pytest.raises(DefinitionsError, match=match):
+    line = definitions(text).packages[0].place.line + 3  # summary, description, depends
+    with pytest.raises(DefinitionsError, match=rf"^test\.toml:{line}: .*{match}"):
         plan(text, {"a_lib_generic": {"x/one/stage": ["lib/x"]}})
 
 
