@@ -30,7 +30,7 @@ from therock_outputs.indexes.comparison_words import (
     count_sentence,
     format_change,
     format_percent,
-    headline,
+    full_headline,
     hotspot_sentence,
     pin_lines,
     whole_lines,
@@ -103,7 +103,7 @@ def compare_runs(
     after = resolve_side(options.after, settings, find_run=find_run)
     comparison = _read_and_compare(before, after, settings, options, console)
     tree = change_tree(comparison)
-    hotspot = find_hotspot(tree, comparison.total)
+    hotspot = find_hotspot(tree, comparison)
     _tell(comparison, hotspot, options.thresholds, console)
     _write_reports(comparison, tree, hotspot, options, console)
     document = comparison_document(comparison, hotspot)
@@ -165,7 +165,7 @@ def _tell(
         where = "" if side.place == side.label else f": {side.place}"
         console.say(f"{name}  {side.label}{where}")
     console.say()
-    console.say(headline(comparison))
+    console.say(full_headline(comparison))
     if hotspot is not None:
         console.say(hotspot_sentence(hotspot, comparison.total))
     for what, change in whole_lines(comparison):

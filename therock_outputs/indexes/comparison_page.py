@@ -33,6 +33,7 @@ from therock_outputs.indexes.comparison_words import (
     format_change,
     format_percent,
     headline,
+    headline_share,
     hotspot_sentence,
     pin_lines,
     row_name,
@@ -46,7 +47,7 @@ _SCALE = 1000
 _THINNEST = 3
 """Units of the shortest bar: what changed at all is seen."""
 _CHART_ROWS = 15
-_TABLE_ROWS = 100
+_TABLE_ROWS = 30
 _ABSENT = -1
 
 
@@ -99,7 +100,9 @@ def comparison_page(comparison: Comparison, tree: Part, hotspot: Hotspot | None)
         title=visible(
             f"{headline(comparison)}: {comparison.before.label} → {comparison.after.label}"
         ),
-        headline=headline(comparison),
+        # A number stays with its unit on one line.
+        headline="\N{NO-BREAK SPACE}".join(headline(comparison).rsplit(" ", 1)),
+        share=headline_share(comparison),
         tone=_tone(comparison.total.delta),
         hotspot="" if hotspot is None else hotspot_sentence(hotspot, comparison.total),
         sides=[_side("Before", comparison.before), _side("After", comparison.after)],

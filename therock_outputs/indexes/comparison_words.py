@@ -29,7 +29,9 @@ __all__ = [
     "count_sentence",
     "format_change",
     "format_percent",
+    "full_headline",
     "headline",
+    "headline_share",
     "hotspot_sentence",
     "pin_lines",
     "row_name",
@@ -37,6 +39,9 @@ __all__ = [
 ]
 
 _NONE = "-"
+_NEARLY_ALL = 0.95
+_WORTH_SAYING = 0.05
+"""The share of a change that what went the other way needs to be told."""
 Row: TypeAlias = ArchiveChange | GroupChange | FileChange
 """What a table has a row for."""
 _INSIDE = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
@@ -104,26 +109,38 @@ def headline(comparison: Comparison) -> str:
     """What happened, in one short sentence."""
     total = comparison.total
     if total.delta == 0:
-        if comparison.unpacked is None or not any(
-            comparison.counts.get(status) for status in Status if status is not Status.SAME
-        ):
-            return "No change in size"
-        return "No change in size overall"
+        counts = comparison.counts
+        alike = not any(counts.get(status) for status in Status if status is not Status.SAME)
+        return "No change in size" if alike else "No change in size overall"
     verb = "Grew" if total.delta > 0 else "Shrank"
-    share = "" if total.percent is None or not _is_whole(comparison) else _share(total)
-    return f"{verb} by {format_size(abs(total.delta))}{share}"
+    return f"{verb} by {format_size(abs(total.delta))}"
+
+
+def headline_share(comparison: Comparison) -> str:
+    """The change in percent, where that can be told; else empty."""
+    total = comparison.total
+    if not total.delta or total.percent is None or not _is_whole(comparison):
+        return ""
+    return format_percent(total)
+
+
+def full_headline(comparison: Comparison) -> str:
+    """Both in one."""
+    share = headline_share(comparison)
+    return headline(comparison) + (f" ({share})" if share else "")
 
 
 def hotspot_sentence(hotspot: Hotspot, whole: Change) -> str:
     """Where most of it happened."""
-    where = _INSIDE.join(visible(part) for part in hotspot.path)
-    amount = format_size(abs(hotspot.change.delta))
-    if hotspot.share > 1.005:
-        return f"{amount} came in {where}; other parts made up for some of it"
-    if whole.delta == hotspot.change.delta:
-        return f"All of it is in {where}"
-    how_much = "Nearly all of it" if hotspot.share >= 0.95 else f"{hotspot.share:.0%} of it"
-    return f"{how_much}, {amount}, is in {where}"
+    what, against = ("growth", "went away") if whole.delta > 0 else ("shrinkage", "came in")
+    where = _INSIDE.join(visible(part) for part in hotspot.place)
+    how_much = f"{hotspot.share:.0%} of the"
+    if hotspot.share >= _NEARLY_ALL:
+        how_much = "All of the" if hotspot.share == 1 else "Nearly all of the"
+    sentence = f"{how_much} {what}, {format_size(hotspot.amount)}, is in {where}"
+    if hotspot.against >= _WORTH_SAYING * hotspot.amount:
+        sentence += f", while {format_size(hotspot.against)} {against}"
+    return sentence
 
 
 def whole_lines(comparison: Comparison) -> Iterator[tuple[str, Change]]:
@@ -159,7 +176,7 @@ def comparison_markdown(
 ) -> str:
     """The comparison for a step's summary."""
     before, after = comparison.before, comparison.after
-    lines = [f"## {headline(comparison)}", ""]
+    lines = [f"## {full_headline(comparison)}", ""]
     lines += [f"{markdown_text(visible(before.label))} → {markdown_text(visible(after.label))}", ""]
     if hotspot is not None:
         lines += [f"**{markdown_text(hotspot_sentence(hotspot, comparison.total))}.**", ""]
@@ -236,10 +253,6 @@ def row_name(row: Row) -> str:
 
 def _size(size: int | None) -> str:
     return _NONE if size is None else format_size(size)
-
-
-def _share(total: Change) -> str:
-    return f" ({format_percent(total)})"
 
 
 def _is_whole(comparison: Comparison) -> bool:

@@ -27,7 +27,7 @@ def comparison_document(comparison: Comparison, hotspot: Hotspot | None) -> dict
         "unpacked_is_whole": comparison.unpacked_whole,
         "compressed": _change(comparison.compressed),
         "hotspot": hotspot
-        and {"path": hotspot.path, "share": round(hotspot.share, 4), **_sizes(hotspot.change)},
+        and {"path": hotspot.path, "change": hotspot.amount, "share": round(hotspot.share, 4)},
         "counts": {status.value: count for status, count in comparison.counts.items()},
         "archives": [_archive(archive) for archive in comparison.archives],
         "artifacts": [_group(group) for group in comparison.artifacts],

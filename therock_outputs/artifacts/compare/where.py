@@ -31,6 +31,10 @@ class Part:
     """How many files directly in it did not change."""
     same_size: int = 0
     """Bytes of those."""
+    grown: int = 0
+    """Bytes by which files in it grew, all together."""
+    shrunk: int = 0
+    """Bytes by which files in it shrank, all together."""
 
     @property
     def change(self) -> Change:
@@ -40,12 +44,25 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Hotspot:
-    """The part that most of a change happened in."""
+    """The part in which most of the growth (or, where the whole shrank, shrinkage) happened."""
 
     path: tuple[str, ...]
-    change: Change
+    amount: int
+    """Bytes by which files in it changed in the whole's direction."""
     share: float
-    """Of the whole change; more than 1 where other parts changed the other way."""
+    """Of all such bytes."""
+    against: int
+    """Bytes by which files anywhere changed in the other direction."""
+    in_archives: bool = False
+    """Whether the path begins with an artifact and its archive."""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The path as it is read: the archive, which names its artifact, and a path in it."""
+        if not self.in_archives:
+            return ("/".join(self.path),)
+        archive = self.path[min(len(self.path), 2) - 1]
+        return (archive, "/".join(self.path[2:])) if len(self.path) > 2 else (archive,)
 
 
 def change_tree(comparison: Comparison) -> Part:
@@ -71,20 +88,32 @@ def change_tree(comparison: Comparison) -> Part:
     return root
 
 
-def find_hotspot(tree: Part, whole: Change) -> Hotspot | None:
-    """The deepest part that still holds most of the whole change; None where there is none."""
+def find_hotspot(tree: Part, comparison: Comparison) -> Hotspot | None:
+    """The deepest part that still holds most of the change; None where there is none.
+
+    Growth is held against growth alone: where much grew and as much shrank elsewhere, the sum
+    would let any part look like all of it.
+    """
+    whole = comparison.total
     if whole.delta == 0:
         return None
+
+    def amount(part: Part) -> int:
+        return part.grown if whole.delta > 0 else part.shrunk
+
     path: list[str] = []
-    part, found = tree, None
+    part = tree
     while part.parts:
-        part = max(part.parts.values(), key=lambda one: one.change.delta / whole.delta)
-        share = part.change.delta / whole.delta
-        if share < _DOMINATES:
+        largest = max(part.parts.values(), key=amount)
+        if amount(largest) < _DOMINATES * amount(tree):
             break
+        part = largest
         path.append(part.name)
-        found = Hotspot(tuple(path), part.change, share)
-    return found
+    if not path:
+        return None
+    against = tree.shrunk if whole.delta > 0 else tree.grown
+    share = amount(part) / amount(tree)
+    return Hotspot(tuple(path), amount(part), share, against, bool(comparison.archives))
 
 
 def _steps(path: str) -> list[str]:
@@ -117,3 +146,5 @@ def _count(part: Part, size: Change) -> None:
         part.before = (part.before or 0) + size.before
     if size.after is not None:
         part.after = (part.after or 0) + size.after
+    part.grown += max(size.delta, 0)
+    part.shrunk += max(-size.delta, 0)

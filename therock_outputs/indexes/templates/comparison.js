@@ -24,19 +24,20 @@
       const [name, before, after] = raw;
       const had = before >= 0, has = after >= 0;
       const delta = (has ? after : 0) - (had ? before : 0);
-      return { name, before: had ? before : 0, after: has ? after : 0, had, has, delta, gross: Math.abs(delta), files: 1, parts: null };
+      return { name, before: had ? before : 0, after: has ? after : 0, had, has, delta, grown: Math.max(delta, 0), shrunk: Math.max(-delta, 0), gross: Math.abs(delta), files: 1, parts: null };
     }
-    const node = { name: raw[0], before: raw[3], after: raw[3], had: raw[2] > 0, has: raw[2] > 0, delta: 0, gross: 0, files: raw[2], parts: [], up: null };
+    const node = { name: raw[0], before: raw[3], after: raw[3], had: raw[2] > 0, has: raw[2] > 0, delta: 0, grown: 0, shrunk: 0, gross: 0, files: raw[2], parts: [], up: null };
     for (const one of raw[1]) {
       const part = build(one, depth + 1, levels);
       part.up = node;
       node.parts.push(part);
       node.before += part.before; node.after += part.after;
       node.delta += part.delta; node.gross += part.gross; node.files += part.files;
+      node.grown += part.grown; node.shrunk += part.shrunk;
       node.had ||= part.had; node.has ||= part.has;
     }
     if (raw[2]) {
-      node.parts.push({ name: count(raw[2], "file") + " that did not change", before: raw[3], after: raw[3], had: true, has: true, delta: 0, gross: 0, files: raw[2], parts: null, up: node });
+      node.parts.push({ name: count(raw[2], "file") + " that did not change", before: raw[3], after: raw[3], had: true, has: true, delta: 0, grown: 0, shrunk: 0, gross: 0, files: raw[2], parts: null, up: node });
     }
     // A directory that holds nothing but another one is no step worth going.
     const only = node.parts.length === 1 && node.parts[0];
@@ -57,7 +58,7 @@
     do { value /= 1000; unit++; } while (Math.abs(Math.round(value * 10) / 10) >= 1000 && unit < UNITS.length - 1);
     return value.toFixed(1) + " " + UNITS[unit];
   }
-  const change = (delta) => (delta > 0 ? "+" : "") + size(delta);
+  const change = (delta) => (delta > 0 ? "+" : "") + size(delta || 0);
   const count = (number, what) => number.toLocaleString("en") + " " + what + (number === 1 ? "" : "s");
   const share = (part) => {
     if (!root.gross) return "–";
@@ -75,10 +76,13 @@
   const sentence = (part) => part.name + ": " + fate(part) + (part.gross ? "; " + share(part) + " of all that changed" : "");
   function tone(part) {
     if (!part.delta) return "z";
-    const of = Math.abs(part.delta) / root.gross;
+    // A cell that stands for many small parts is as strong as the largest of them.
+    const of = (part.largest ?? Math.abs(part.delta)) / root.gross;
     const step = STEPS.findIndex((least) => of > least);
     return (part.delta > 0 ? "g" : "s") + (step < 0 ? 1 : 4 - step);
   }
+  /* A part's name where its parent's is seen, too: lib_gfx942 inside of blas. */
+  const short = (part) => part.up && part.name.startsWith(part.up.name + "_") ? part.name.slice(part.up.name.length + 1) : part.name;
 
   // ---- picture: a squarified treemap (Bruls, Huizing, van Wijk, 2000)
 
@@ -124,7 +128,7 @@
     const rest = parts.slice(keep), shown = parts.slice(0, keep);
     if (rest.length) {
       const sum = (key) => rest.reduce((all, item) => all + item.part[key], 0);
-      const part = { name: count(rest.length, "smaller part"), before: sum("before"), after: sum("after"), had: rest.some((i) => i.part.had), has: rest.some((i) => i.part.has), delta: sum("delta"), gross: sum("gross"), parts: null };
+      const part = { name: count(rest.length, "smaller part"), before: sum("before"), after: sum("after"), had: rest.some((i) => i.part.had), has: rest.some((i) => i.part.has), delta: sum("delta"), gross: sum("gross"), parts: null, largest: Math.max(...rest.slice(0, 9).map((item) => Math.abs(item.part.delta))) };
       shown.push({ part, weight: rest.reduce((all, item) => all + item.weight, 0) });
     }
     return shown;
@@ -138,9 +142,7 @@
     return made;
   }
   function box(cell, kind, parent) {
-    const frame = { x: cell.x.toFixed(1), y: cell.y.toFixed(1), width: Math.max(cell.width, 0).toFixed(1), height: Math.max(cell.height, 0).toFixed(1) };
-    draw("rect", { ...frame, class: kind }, parent);
-    return frame;
+    draw("rect", { x: cell.x.toFixed(1), y: cell.y.toFixed(1), width: Math.max(cell.width, 0).toFixed(1), height: Math.max(cell.height, 0).toFixed(1), class: kind }, parent);
   }
   const pen = document.createElement("canvas").getContext("2d");
   function fit(text, width, bold) {
@@ -153,13 +155,36 @@
     }
     return low < 3 ? "" : text.slice(0, low) + "…";
   }
+  /* A name may be cut, a number never: it is whole or it is not there. */
   function label(cell, part, kind, parent, lines) {
-    const room = cell.width - 10;
-    const words = lines > 1 ? [part.name, change(part.delta)] : [part.name + "  " + change(part.delta)];
-    words.forEach((word, i) => {
-      const text = fit(word, room, !i);
-      if (text) draw("text", { x: (cell.x + 5).toFixed(1), y: (cell.y + 13 + 15 * i).toFixed(1), class: (i ? "" : "title ") + "on-" + kind }, parent, text);
-    });
+    const room = cell.width - 10, number = change(part.delta);
+    const write = (text, line, style) => draw("text", { x: (cell.x + 5).toFixed(1), y: (cell.y + 13 + 15 * line).toFixed(1), class: style + "on-" + kind }, parent, text);
+    const whole = fit(number, room, false) === number;
+    if (lines > 1) {
+      const name = fit(short(part), room, true);
+      if (name) write(name, 0, "title ");
+      if (whole && part.delta) write(number, name ? 1 : 0, "");
+      return;
+    }
+    const both = short(part) + "  " + number;
+    const name = part.delta && fit(both, room, true) === both ? both : fit(short(part), room, true);
+    if (name) write(name, 0, "title ");
+  }
+  /* What a cell holds: its parts, and theirs where there is room; else its colour and name. */
+  function fill(cell, group, levels) {
+    const part = cell.item.part, kind = tone(part);
+    if (levels && part.parts && part.gross + part.after && cell.width > 70 && cell.height > 56) {
+      const inside = { x: cell.x + 3, y: cell.y + HEAD, width: cell.width - 6, height: cell.height - HEAD - 3 };
+      const inner = squarify(visible(part, inside.width * inside.height / 3, 40), inside.x, inside.y, inside.width, inside.height);
+      for (const one of inner) {
+        box(one, "inner " + tone(one.item.part), group);
+        fill(one, group, one.width > 150 && one.height > 110 ? levels - 1 : 0);
+      }
+      label(cell, part, kind, group, 1);
+      return;
+    }
+    if (kind[0] === "s") box(cell, "hatch", group);
+    if (cell.width > 34 && cell.height > 17) label(cell, part, kind, group, cell.height > 34 ? 2 : 1);
   }
 
   let cells = [];
@@ -172,22 +197,9 @@
       const part = cell.item.part, kind = tone(part), deep = Boolean(part.parts);
       const group = draw("g", { class: deep ? "cell" : "cell leaf", tabindex: i ? -1 : 0, role: deep ? "button" : "img", "aria-label": sentence(part) }, svg);
       draw("title", {}, group, sentence(part));
-      const frame = box(cell, "base " + kind, group);
-      if (deep && cell.width > 70 && cell.height > 56) {
-        const inside = { x: cell.x + 3, y: cell.y + HEAD, width: cell.width - 6, height: cell.height - HEAD - 3 };
-        const pixels = inside.width * inside.height;
-        for (const inner of squarify(visible(part, pixels / 3, 40), inside.x, inside.y, inside.width, inside.height)) {
-          const shade = tone(inner.item.part);
-          const bounds = box(inner, "inner " + shade, group);
-          if (shade[0] === "s") draw("rect", { ...bounds, class: "hatch" }, group);
-          if (inner.width > 44 && inner.height > 18) label(inner, inner.item.part, shade, group, inner.height > 34 ? 2 : 1);
-        }
-        label(cell, part, kind, group, 1);
-      } else {
-        if (kind[0] === "s") draw("rect", { ...frame, class: "hatch" }, group);
-        if (cell.width > 34 && cell.height > 17) label(cell, part, kind, group, cell.height > 34 ? 2 : 1);
-      }
-      draw("rect", { x: (cell.x + 2).toFixed(1), y: (cell.y + 2).toFixed(1), width: Math.max(cell.width - 4, 0).toFixed(1), height: Math.max(cell.height - 4, 0).toFixed(1), class: "ring" }, group);
+      box(cell, "base " + kind, group);
+      fill(cell, group, 2);
+      box({ x: cell.x + 2, y: cell.y + 2, width: cell.width - 4, height: cell.height - 4 }, "ring", group);
       cell.group = group;
       group.addEventListener("click", () => enter(part, true));
       group.addEventListener("focus", () => { choose(i); detail.textContent = sentence(part); });
@@ -257,7 +269,7 @@
   }
   let rows = [], shown = 0;
   function table() {
-    rows = [...here.parts].sort((a, b) => b.gross - a.gross || b.after - a.after || (a.name < b.name ? -1 : 1));
+    rows = [...here.parts].sort((a, b) => Math.abs(b.delta) - Math.abs(a.delta) || b.gross - a.gross || b.after - a.after || (a.name < b.name ? -1 : 1));
     shown = 0;
     $("parts").replaceChildren();
     $("parts-caption").textContent = "Parts of " + crumb(here) + ", the largest change first: " + fate(here);
@@ -278,7 +290,7 @@
       }
       row.append(head);
       const kind = part.delta > 0 ? " change grew" : part.delta < 0 ? " change shrank" : "";
-      for (const [text, style] of [[change(part.delta), kind], [share(part), ""], [before(part), ""], [after(part), ""]]) {
+      for (const [text, style] of [[change(part.delta), kind], [part.grown ? change(part.grown) : "–", ""], [part.shrunk ? change(-part.shrunk) : "–", ""], [before(part), ""], [after(part), ""]]) {
         const cell = document.createElement("td");
         cell.className = "number" + style;
         cell.textContent = text;
