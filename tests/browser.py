@@ -144,10 +144,11 @@ def chromium(profile: Path) -> Iterator[Browser]:
     assert program is not None, "chromium is not installed; see .ci/system-packages.txt"
     commands_in, commands_out = os.pipe()
     answers_in, answers_out = os.pipe()
-    # The browser reads its commands from descriptor 3 and answers on 4.
+    # The browser reads its commands from descriptor 3 and answers on 4. Not every sh can redirect
+    # descriptors of two digits.
     wrapper = f'exec "$0" "$@" 3<&{commands_in} 4>&{answers_out}'
     with subprocess.Popen(
-        ["sh", "-c", wrapper, program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        ["bash", "-c", wrapper, program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -19,9 +19,9 @@ NEW = "b" * 40
 
 
 def file(name: str, size: int, stage: str = STAGE) -> SizedFile:
-    """A file by ``archive:path``, or by its path alone."""
-    archive, colon, path = name.rpartition(":")
-    return SizedFile(path, size, archive, stage if colon else "")
+    """A file by ``archive:path``."""
+    archive, _, path = name.partition(":")
+    return SizedFile(path, size, archive, stage)
 
 
 def run(

@@ -47,8 +47,9 @@ __all__ = ["CommitLookup", "CompareOptions", "GrowthError", "compare_runs", "res
 CommitLookup = Callable[[str, Settings], str]
 """From a commit, 7 to 40 hex digits, to the id of the newest run of it that has archives."""
 
-_COMMIT = re.compile(r"(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}|[0-9]{40}")
-"""A word of letters alone may be a local run's name, digits alone are a run's number."""
+_COMMIT = re.compile(r"(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}|0[0-9]{6,39}|[0-9]{40}")
+"""A word of letters alone may be a local run's name, digits alone are a run's number, which never
+begins with 0 and never has 40 of them."""
 
 
 class GrowthError(OutputsError):
@@ -175,7 +176,7 @@ def _tell(
         console.say(f"  {counts}")
     for table in comparison_tables(comparison, thresholds):
         console.say()
-        console.table(table.columns, table.aligned())
+        console.table(*table.aligned())
         if table.more:
             console.say(f"… and {table.more} more {table.title}; --top 0 shows all")
     if comparison.pins:

@@ -74,16 +74,16 @@ class Table:
     """How many rows were left out."""
     right: int
 
-    def aligned(self) -> list[tuple[str, ...]]:
-        """The rows with numbers moved to the right of their columns."""
-        widths = [max(len(row[at]) for row in self.rows) for at in range(self.right)]
-        return [
-            (
-                *(cell.rjust(width) for cell, width in zip(row, widths, strict=False)),
-                *row[self.right :],
-            )
-            for row in self.rows
-        ]
+    def aligned(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The columns' names and the rows, with numbers moved to the right."""
+        lines = (self.columns, *self.rows)
+        widths = [max(len(line[at]) for line in lines) for at in range(self.right)]
+        moved = [
+            (*(cell.rjust(width) for cell, width in zip(line, widths, strict=False)),
+             *line[self.right :])
+            for line in lines
+        ]  # fmt: skip
+        return moved[0], moved[1:]
 
 
 def format_change(delta: int) -> str:
