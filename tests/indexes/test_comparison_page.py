@@ -260,7 +260,7 @@ def test_every_file_is_reached_through_the_table(browser: Browser, tmp_path: Pat
     browser.evaluate(f"{more}.click()")
     assert browser.evaluate(rows) == 130
     assert browser.evaluate(f"{more}.hidden") is True
-    assert browser.evaluate("document.activeElement.textContent") .startswith("f29+")
+    assert browser.evaluate("document.activeElement.textContent").startswith("f29+")
 
 
 def test_area_can_show_size_instead_of_change(browser: Browser, tmp_path: Path) -> None:
