@@ -173,7 +173,7 @@ def test_files_that_are_the_same_are_counted_and_not_named() -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (820, 1180), (390, 844)])
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1000, 700), (820, 1180), (390, 844)])
 def test_page_fits_every_screen_without_complaint_or_request(
     browser: Browser, page: Path, width: int, height: int, *, dark: bool
 ) -> None:

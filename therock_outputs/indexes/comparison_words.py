@@ -267,8 +267,11 @@ def count_sentence(comparison: Comparison) -> str:
         for status, count in comparison.counts.items()
         if count and status is not Status.SAME
     ]
-    same = comparison.counts.get(Status.SAME, 0)
-    return f"{what}: {', '.join([*words, f'{same:,} of the same size'])}" if words else ""
+    if not words:
+        return ""
+    if same := comparison.counts.get(Status.SAME):
+        words.append(f"{same:,} of the same size")
+    return f"{what}: {', '.join(words)}"
 
 
 def _commit(pin: Pin | None) -> str:

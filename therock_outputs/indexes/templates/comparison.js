@@ -5,7 +5,7 @@
   const MOST = 90;            // cells of one picture; the rest is one cell
   const SMALLEST = 90;        // square pixels that a cell needs to be one of its own
   const HEAD = 18;            // pixels of a cell's heading
-  const STEPS = [0.25, 0.05, 0.01];
+  const STEPS = [0.5, 0.1, 0.02];
   const $ = (id) => document.getElementById(id);
   const tools = $("map-tools"), place = $("map"), detail = $("detail");
 
@@ -74,10 +74,10 @@
     return (part.delta > 0 ? "grew by " : "shrank by ") + size(Math.abs(part.delta)) + ", from " + size(part.before) + " to " + size(part.after);
   }
   const sentence = (part) => part.name + ": " + fate(part) + (part.gross ? "; " + share(part) + " of all that changed" : "");
+  /* How much of a part is new, or gone: a scale that holds for a file as for the whole. */
   function tone(part) {
     if (!part.delta) return "z";
-    // A cell that stands for many small parts is as strong as the largest of them.
-    const of = (part.largest ?? Math.abs(part.delta)) / root.gross;
+    const of = Math.abs(part.delta) / Math.max(part.before, part.after);
     const step = STEPS.findIndex((least) => of > least);
     return (part.delta > 0 ? "g" : "s") + (step < 0 ? 1 : 4 - step);
   }
@@ -128,7 +128,7 @@
     const rest = parts.slice(keep), shown = parts.slice(0, keep);
     if (rest.length) {
       const sum = (key) => rest.reduce((all, item) => all + item.part[key], 0);
-      const part = { name: count(rest.length, "smaller part"), before: sum("before"), after: sum("after"), had: rest.some((i) => i.part.had), has: rest.some((i) => i.part.has), delta: sum("delta"), gross: sum("gross"), parts: null, largest: Math.max(...rest.slice(0, 9).map((item) => Math.abs(item.part.delta))) };
+      const part = { name: count(rest.length, "smaller part"), before: sum("before"), after: sum("after"), had: rest.some((i) => i.part.had), has: rest.some((i) => i.part.has), delta: sum("delta"), gross: sum("gross"), parts: null };
       shown.push({ part, weight: rest.reduce((all, item) => all + item.weight, 0) });
     }
     return shown;
@@ -191,7 +191,7 @@
   function picture() {
     const width = place.clientWidth;
     const height = Math.round(width < 560 ? width * 1.15 : Math.min(Math.max(width * 0.5, 340), 560));
-    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Map of " + crumb(here) + ": " + fate(here) });
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, preserveAspectRatio: "xMinYMin", role: "group", "aria-label": "Map of " + crumb(here) + ": " + fate(here) });
     cells = squarify(visible(here, width * height, MOST), 0, 0, width, height);
     cells.forEach((cell, i) => {
       const part = cell.item.part, kind = tone(part), deep = Boolean(part.parts);
