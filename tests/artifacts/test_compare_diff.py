@@ -221,11 +221,21 @@ def test_path_of_any_depth_makes_a_tree_of_bounded_depth() -> None:
     path = "/".join("d" * 3000)
     comparison = compare_sides(prefix({"lib/a": 1}), prefix({"lib/a": 1, path: 5}))
     tree, depth = change_tree(comparison), 0
-    part = tree.parts["d"]
+    part = tree.parts["d/"]
     while part.parts:
         part, depth = next(iter(part.parts.values())), depth + 1
     assert depth == 50
     assert tree.change == Change(1, 6)
+
+
+def test_file_that_became_a_directory_counts_as_both() -> None:
+    comparison = compare_sides(prefix({"lib/a": 7, "b": 1}), prefix({"lib/a/x": 5, "b": 1}))
+    lib = change_tree(comparison).parts["lib/"]
+    assert {name: part.change for name, part in lib.parts.items()} == {
+        "a": Change(7, None),
+        "a/": Change(None, 5),
+    }
+    assert lib.change == Change(7, 5)
 
 
 def test_archive_with_several_stages_has_them_as_a_level() -> None:

@@ -116,11 +116,11 @@ def _pair(
     if not old or not new:
         return list(old), list(new)
     waiting: dict[_Key, list[SizedFile]] = defaultdict(list)
-    for file in sorted(old, key=_place):
-        waiting[key(file)].append(file)
     fresh: dict[_Key, list[SizedFile]] = defaultdict(list)
-    for file in sorted(new, key=_place):
-        fresh[key(file)].append(file)
+    for files, by_key in ((old, waiting), (new, fresh)):
+        # Files of one place are all alike: the first and largest pass needs no order.
+        for file in files if key is _place else sorted(files, key=_place):
+            by_key[key(file)].append(file)
     left_old: list[SizedFile] = []
     left_new: list[SizedFile] = []
     for name, ones in waiting.items():

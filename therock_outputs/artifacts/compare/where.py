@@ -26,7 +26,7 @@ class Part:
     after: int | None = None
     """Bytes; None: it is gone."""
     parts: dict[str, Part] = field(default_factory=dict)
-    """By name; empty for a file."""
+    """By name, a directory's with a slash: before it may have been a file. Empty for a file."""
     same_files: int = 0
     """How many files directly in it did not change."""
     same_size: int = 0
@@ -66,7 +66,7 @@ class Hotspot:
 
 
 def change_tree(comparison: Comparison) -> Part:
-    """The parts of a comparison, in the order of their names.
+    """The parts of a comparison.
 
     With archives: artifact, archive, stage where an archive has several, directories, files.
     Without files the archives are the leaves. A file that moved counts where it is now.
@@ -74,17 +74,11 @@ def change_tree(comparison: Comparison) -> Part:
     root = Part("")
     if comparison.unpacked is None:
         for archive in comparison.archives:
-            _add(root, (archive.name.name, archive.name.stem), archive.size)
+            artifact = root.parts.setdefault(archive.name.name, Part(archive.name.name))
+            _add(artifact, archive.name.stem, archive.size)
     else:
-        several = _archives_of_several_stages(comparison)
-        for file in comparison.files:
-            above: tuple[str, ...] = ()
-            if file.archive:
-                above = (file.archive.partition("_")[0], file.archive)
-                if file.archive in several:
-                    above += (file.stage,)
-            places = (*above, *_steps(file.path))
-            _add(root, places, file.size, same=file.status in (Status.SAME, Status.MOVED))
+        _add_files(root, comparison)
+    _sum_up(root)
     return root
 
 
@@ -121,6 +115,30 @@ def _steps(path: str) -> list[str]:
     return path.split("/", _DEEPEST)
 
 
+def _add_files(root: Part, comparison: Comparison) -> None:
+    several = _archives_of_several_stages(comparison)
+    # A directory of thousands of files is looked up once and not for each of them.
+    directories: dict[tuple[str, str, str], Part] = {}
+    for file in comparison.files:
+        *above, name = _steps(file.path)
+        stage = file.stage if file.archive in several else ""
+        key = (file.archive, stage, file.path.removesuffix(name))
+        directory = directories.get(key)
+        if directory is None:
+            directory = root
+            archive = (file.archive.partition("_")[0], file.archive) if file.archive else ()
+            for step in (*archive, *((stage,) if stage else ())):
+                directory = directory.parts.setdefault(step, Part(step))
+            for step in above:
+                directory = directory.parts.setdefault(f"{step}/", Part(step))
+            directories[key] = directory
+        if file.status in (Status.SAME, Status.MOVED):
+            directory.same_files += 1
+            directory.same_size += file.size.after or 0
+        else:
+            _add(directory, name, file.size)
+
+
 def _archives_of_several_stages(comparison: Comparison) -> set[str]:
     stages: dict[str, str] = {}
     several = set()
@@ -130,21 +148,26 @@ def _archives_of_several_stages(comparison: Comparison) -> set[str]:
     return several
 
 
-def _add(root: Part, places: tuple[str, ...], size: Change, *, same: bool = False) -> None:
-    part = root
-    _count(part, size)
-    for place in places[:-1] if same else places:
-        part = part.parts.setdefault(place, Part(place))
-        _count(part, size)
-    if same:
-        part.same_files += 1
-        part.same_size += size.after or 0
-
-
-def _count(part: Part, size: Change) -> None:
-    if size.before is not None:
-        part.before = (part.before or 0) + size.before
-    if size.after is not None:
-        part.after = (part.after or 0) + size.after
+def _add(directory: Part, name: str, size: Change) -> None:
+    part = directory.parts.setdefault(name, Part(name))
+    _count(part, size.before, size.after)
     part.grown += max(size.delta, 0)
     part.shrunk += max(-size.delta, 0)
+
+
+def _sum_up(part: Part) -> None:
+    """Let every part know what lies in it."""
+    if part.same_files:
+        _count(part, part.same_size, part.same_size)
+    for child in part.parts.values():
+        _sum_up(child)
+        _count(part, child.before, child.after)
+        part.grown += child.grown
+        part.shrunk += child.shrunk
+
+
+def _count(part: Part, before: int | None, after: int | None) -> None:
+    if before is not None:
+        part.before = (part.before or 0) + before
+    if after is not None:
+        part.after = (part.after or 0) + after
