@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,17 @@ def test_run_on_a_server_and_a_directory_are_compared_file_by_file_when_asked(
     assert report["unpacked"]["after"] == 4
 
 
+def test_run_of_which_a_part_was_fetched_is_compared_as_the_server_has_it(
+    server: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    staging = tmp_path / "staging"
+    words = ("--run-id", "1", "--staging-dir", staging, "--include", "^fft_")
+    assert invoke(capsys, "fetch", *words).code == 0
+    done = invoke(capsys, "compare", "1", "2", "--staging-dir", staging, "--json")
+    assert json.loads(done.out)["before"]["archives"] == 3
+    assert json.loads(done.out)["counts"]["added"] == 0
+
+
 def test_damaged_archive_on_a_server_is_named(
     server: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -356,9 +368,9 @@ def test_report_that_cannot_be_written_is_said(compare: _Compare, tmp_path: Path
 def test_commit_is_handed_to_the_look_up(staging: Path, text: str) -> None:
     asked = []
 
-    def find(commit: str, settings: Settings) -> str:
+    def find(commit: str, settings: Settings) -> Settings:
         asked.append((commit, settings.staging_dir))
-        return "2"
+        return replace(settings, run_id="2")
 
     side = resolve_side(text, Settings(staging_dir=staging), find_run=find)
     assert asked == [(text, staging)]
@@ -371,7 +383,7 @@ def test_number_and_plain_word_are_runs_and_no_commits(staging: Path, text: str)
     if not (staging / f"{text}-linux").exists():
         shutil.copytree(staging / "2-linux", staging / f"{text}-linux")
 
-    def find(commit: str, settings: Settings) -> str:
+    def find(commit: str, settings: Settings) -> Settings:
         raise AssertionError(commit)
 
     side = resolve_side(text, Settings(staging_dir=staging), find_run=find)

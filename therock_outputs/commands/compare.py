@@ -44,8 +44,9 @@ from therock_outputs.storage.local_io import os_errors, publish, write_all
 
 __all__ = ["CommitLookup", "CompareOptions", "GrowthError", "compare_runs", "resolve_side"]
 
-CommitLookup = Callable[[str, Settings], str]
-"""From a commit, 7 to 40 hex digits, to the id of the newest run of it that has archives."""
+CommitLookup = Callable[[str, Settings], Settings]
+"""From a commit, 7 to 40 hex digits, to the settings with the run that built it, and with all
+that was learnt of that run."""
 
 _COMMIT = re.compile(r"(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,40}|0[0-9]{6,39}|[0-9]{40}")
 """A word of letters alone may be a local run's name, digits alone are a run's number, which never
@@ -126,15 +127,16 @@ def resolve_side(
     path = Path(text).expanduser()
     if path.exists() or "/" in text or text.lower().endswith(TARBALL_SUFFIXES):
         return source_at(path)
-    run_id = text
+    chosen = replace(settings, run_id=text)
     if _COMMIT.fullmatch(text):
         if find_run is None:
             raise UsageError(
                 f"{text} looks like a commit, which is not looked up here: give the number of a "
                 "run that built it"
             )
-        run_id = find_run(text, settings)
-    chosen = replace(settings, run_id=run_id, upload_run_id=run_id)
+        chosen = find_run(text, settings)
+    run_id = chosen.required_run_id
+    chosen = replace(chosen, upload_run_id=run_id)
     places = places_of(chosen)
     source = Source(places, chosen.run_work_dir / "archives", settings.jobs)
     plan, storage, _ = located(source, Selection())
