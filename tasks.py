@@ -659,7 +659,7 @@ def compute_version(work: Work, **own: object) -> object:
     ),
 )
 def compare(work: Work, **own: object) -> object:
-    """Show what grew between two runs, directories or tarballs.
+    """Show what grew between two runs, trees or tarballs.
 
     Archives, components, stages and files, the largest change first, and the submodules whose
     pins changed. Runs on a server are compared by their listing; with --files the archives that
