@@ -16,7 +16,12 @@ from tests.comparison_makers import NEW, manifest
 from therock_outputs.artifacts.compare.local import source_at
 from therock_outputs.artifacts.compare.read import ReadOptions, plan_reading, read_sides
 from therock_outputs.artifacts.compare.sides import Side, SizedFile
+from therock_outputs.artifacts.compare.sources import StoredArchive
+from therock_outputs.artifacts.names import parse_archive_filename
+from therock_outputs.artifacts.run_contents import RunArchive
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError, UsageError
+from therock_outputs.layout import WorkflowOutputRoot
+from therock_outputs.storage import LocalStorage
 
 BLAS = "blas_lib_generic"
 MANIFEST = "share/therock/therock_manifest.json"
@@ -139,6 +144,16 @@ def test_archive_without_a_usable_digest_is_read(
     side, _ = _Reader()(tmp_path)
     assert side.files == (SizedFile("a", 1, BLAS, make.STAGE),)
     assert ("not known whether it changed" in caplog.text) is (digest is not None)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_archive_in_storage_whose_digest_is_gone_has_none(tmp_path: Path, *, listed: bool) -> None:
+    root = WorkflowOutputRoot.for_local()
+    name = parse_archive_filename(f"{BLAS}.tar.zst")
+    assert name is not None
+    digest = root.archive_digest(name.filename) if listed else None
+    archive = RunArchive(name, root.archive(name.filename), 5, digest)
+    assert StoredArchive(LocalStorage(tmp_path), archive).digest() is None
 
 
 def test_list_of_files_is_kept_by_digest_and_used_again(tmp_path: Path) -> None:

@@ -104,6 +104,13 @@ def test_table_begins_with_the_whole_and_the_largest_change(compare: _Compare) -
     )
 
 
+def test_flags_of_the_build_that_changed_are_shown(compare: _Compare, staging: Path) -> None:
+    place = staging / "2-linux" / "manifests" / "therock_manifest.json"
+    place.write_bytes(manifest(OLD, {}, {"KPACK_SPLIT_ARTIFACTS": True}))
+    done = compare("1", "2")
+    assert re.search(r"^KPACK_SPLIT_ARTIFACTS +- +True$", done.out, re.MULTILINE)
+
+
 def test_thresholds_leave_rows_out_and_say_how_many(compare: _Compare) -> None:
     done = compare("1", "2", "--top", "2")
     assert "… and 1 more files; --top 0 shows all" in done.out

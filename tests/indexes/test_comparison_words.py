@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.comparison_makers import NEW, OLD, listed, manifest, run
 from therock_outputs.artifacts.compare.changes import Change
 from therock_outputs.artifacts.compare.diff import compare_sides
+from therock_outputs.artifacts.compare.pins import Pin, PinChange
 from therock_outputs.artifacts.compare.where import Hotspot, change_tree, find_hotspot
 from therock_outputs.indexes.comparison_words import (
     Thresholds,
@@ -16,6 +19,8 @@ from therock_outputs.indexes.comparison_words import (
     format_percent,
     full_headline,
     hotspot_sentence,
+    pin_lines,
+    whole_lines,
 )
 
 
@@ -26,6 +31,8 @@ from therock_outputs.indexes.comparison_words import (
         (Change(1000, 999), "-0.1%"),
         (Change(1_000_000, 999_999), "-0.0%"),
         (Change(1_000_000, 1_000_001), "+0.0%"),
+        (Change(100, 1099), "+999.0%"),
+        (Change(100, 302_020), "\N{MULTIPLICATION SIGN}3,020"),
         (Change(5, 5), "0.0%"),
         (Change(None, 5), "new"),
         (Change(5, None), "gone"),
@@ -75,9 +82,33 @@ def test_tables_hold_the_top_and_count_the_rest() -> None:
     assert components.rows == (("+36 B", "+40.0%", "90 B", "126 B", "lib"),)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "note"),
+    [
+        (None, Pin("x", "u", NEW), "added"),
+        (Pin("x", "u", OLD), None, "removed"),
+        (Pin("x", "u", OLD), Pin("x", "u", OLD, 2), "0 patches before, 2 after"),
+        (Pin("x", "u", OLD), Pin("x", "v", NEW), "from u to v"),
+        (Pin("x", "u", OLD), Pin("x", "u", NEW), "u"),
+    ],
+)
+def test_pin_without_a_link_says_what_became_of_it(
+    before: Pin | None, after: Pin | None, note: str
+) -> None:
+    [(name, old, new, said)] = pin_lines([PinChange("x", before, after)])
+    assert (name, said) == ("x", note)
+    assert (old, new) == tuple(pin.sha[:12] if pin else "-" for pin in (before, after))
+
+
 def test_share_of_what_was_read_is_not_the_share_of_the_whole() -> None:
     whole = compare_sides(run({"a_lib_generic:x": 10}), run({"a_lib_generic:x": 15}))
     assert full_headline(whole) == "Grew by 5 B (+50.0%)"
+    part = compare_sides(
+        replace(whole.before, unread=frozenset({"b_lib_generic"})),
+        replace(whole.after, unread=frozenset({"b_lib_generic"})),
+    )
+    assert full_headline(part) == "Grew by 5 B"
+    assert [what for what, _ in whole_lines(part)] == ["unpacked, of what was read", "compressed"]
 
 
 def test_markdown_shows_names_as_they_are() -> None:

@@ -40,6 +40,8 @@ __all__ = [
 
 _NONE = "-"
 _NEARLY_ALL = 0.95
+_MULTIPLE = 1000
+"""Percent from which on nobody can read them, and a multiple is said."""
 _WORTH_SAYING = 0.05
 """The share of a change that what went the other way needs to be told."""
 Row: TypeAlias = ArchiveChange | GroupChange | FileChange
@@ -100,6 +102,8 @@ def format_percent(change: Change) -> str:
     percent = change.percent
     if percent is None:
         return _NONE
+    if percent >= _MULTIPLE:
+        return f"\N{MULTIPLICATION SIGN}{1 + percent / 100:,.0f}"
     if change.delta and abs(percent) < 0.05:
         return "+0.0%" if percent > 0 else "-0.0%"
     return f"{percent:+.1f}%" if percent else "0.0%"
