@@ -263,6 +263,14 @@ def test_every_file_is_reached_through_the_table(browser: Browser, tmp_path: Pat
     assert browser.evaluate("document.activeElement.textContent").startswith("f29+")
 
 
+def test_part_too_small_to_be_seen_is_in_the_table_only(browser: Browser, tmp_path: Path) -> None:
+    before = run({"big_lib_generic:lib/a": 1, "hair_lib_generic:lib/b": 1})
+    after = run({"big_lib_generic:lib/a": GROWTH, "hair_lib_generic:lib/b": 9})
+    browser.open(_save(tmp_path, page_of(before, after)))
+    assert browser.evaluate("document.querySelectorAll('#map .cell').length") == 1
+    assert browser.evaluate("document.getElementById('parts').rows.length") == 2
+
+
 def test_area_can_show_size_instead_of_change(browser: Browser, tmp_path: Path) -> None:
     before = run({"big_lib_generic:lib/a": 900, "new_lib_generic:lib/b": 1})
     after = run({"big_lib_generic:lib/a": 900, "new_lib_generic:lib/b": 101})

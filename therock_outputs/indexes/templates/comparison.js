@@ -124,6 +124,8 @@
     parts.sort((a, b) => b.weight - a.weight);
     const total = parts.reduce((sum, item) => sum + item.weight, 0);
     let keep = parts.findIndex((item, i) => i >= most || item.weight / total * pixels < SMALLEST);
+    // A single small one stays, unless it is a hair that nobody could see; the table has it.
+    if (keep === parts.length - 1 && keep > 0 && parts[keep].weight / total * pixels < SMALLEST / 6) parts.pop();
     if (keep < 0 || parts.length - keep < 2) keep = parts.length;
     const rest = parts.slice(keep), shown = parts.slice(0, keep);
     if (rest.length) {
