@@ -694,7 +694,7 @@ def serve(work: Work, *, host: str | None, port: int | None) -> object:
             "deps_index_url",
             "Take what they depend on from this index instead of the bucket's python-deps/.",
             metavar="URL",
-            example="https://pypi.org/simple/",
+            example="https://mirror.example.org/simple/",
         ),
         Flag(
             "server_url",

@@ -41,10 +41,17 @@ class Places:
         """Whether a staging directory stands for S3."""
         return isinstance(self.storage, LocalStorage)
 
+    @property
+    def staging_dir(self) -> Path | None:
+        """The staging directory, by the name that a person knows; None: S3."""
+        if not isinstance(self.storage, LocalStorage):
+            return None
+        return self.shown_staging_dir or self.storage.staging_dir
+
     def url(self, location: StorageLocation) -> str:
         """How a person reaches a place: a path in the staging directory, or an address."""
-        if isinstance(self.storage, LocalStorage):
-            return str(location.local_path(self.shown_staging_dir or self.storage.staging_dir))
+        if staging := self.staging_dir:
+            return str(location.local_path(staging))
         if self.endpoint:
             return location.url_at(self.endpoint)
         return location.https_url

@@ -89,7 +89,11 @@ def place(
 ) -> Place:
     if request.param == "local":
         return local
-    server = servers[request.param]
+    return place_on(servers[request.param], monkeypatch)
+
+
+def place_on(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A place in a new bucket, with the environment pointed at its server."""
     server.use(monkeypatch)
     bucket = f"index-{secrets.token_hex(6)}"
     server.make_bucket(bucket)

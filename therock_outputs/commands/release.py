@@ -25,9 +25,10 @@ from therock_outputs.release.chain import (
     choose_steps,
     run_steps,
 )
-from therock_outputs.release.report import ReleaseReport, report_of, tell
+from therock_outputs.release.report import ReleaseReport, report_of
 from therock_outputs.release.state import only_one_release
 from therock_outputs.release.steps import STEPS
+from therock_outputs.release.telling import tell
 from therock_outputs.settings import Settings
 from therock_outputs.storage import LocalStorage
 from therock_outputs.tarballs.encoding import DEFAULT_LEVELS, Encoding, TarballFormat

@@ -105,6 +105,7 @@ def _index_python(release: Release) -> None:
                 for name, output in outputs.items()
                 if name.rpartition("/")[0] == directory
             },
+            flat=release.options.listings,
             jobs=release.jobs,
         )
 

@@ -143,6 +143,11 @@ class Storage(abc.ABC):
         """Whether a key may end in ``/``: S3's may, and a browser sees the object there."""
         return False
 
+    @property
+    def honours_conditions(self) -> bool:
+        """Whether `update` is known to lose no change, whoever else writes."""
+        return False
+
     def sha256(self, location: StorageLocation) -> str:
         """The digest of an object's bytes, 64 hex digits; NotFoundError when there is none.
 

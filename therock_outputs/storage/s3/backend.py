@@ -71,6 +71,11 @@ class S3Storage(Storage):
         """Whether a key may end in ``/``: here it may."""
         return True
 
+    @property
+    def honours_conditions(self) -> bool:
+        """Whether the server has refused a write by its condition, which shows that it can."""
+        return self._client.honours_conditions
+
     def sha256(self, location: StorageLocation) -> str:
         """The digest of an object's bytes, as its uploader noted it or by reading all of it."""
         stored = self._client.head(location)

@@ -1,0 +1,35 @@
+"""Repositories that apt, dnf and zypper read: made, merged, signed, and changed in safe steps."""
+
+from therock_outputs.indexes.repositories.entry import (
+    ListedPackage,
+    PublishedRepository,
+    RepositoryPackage,
+    RepositorySettings,
+)
+from therock_outputs.indexes.repositories.publish import (
+    merge_repository,
+    publish_packages,
+    read_repository,
+    relist_package,
+    unlist_package,
+)
+from therock_outputs.indexes.repositories.signing import PUBLIC_KEY, Signer, open_signer
+from therock_outputs.indexes.repositories.snippets import Snippet, apt_snippets, rpm_snippets
+
+__all__ = [
+    "PUBLIC_KEY",
+    "ListedPackage",
+    "PublishedRepository",
+    "RepositoryPackage",
+    "RepositorySettings",
+    "Signer",
+    "Snippet",
+    "apt_snippets",
+    "merge_repository",
+    "open_signer",
+    "publish_packages",
+    "read_repository",
+    "relist_package",
+    "rpm_snippets",
+    "unlist_package",
+]

@@ -1,0 +1,395 @@
+"""Put packages into a repository, or one repository into another, and lose nothing.
+
+The order is: package files, metadata files named by their content, the pointer (``Release``,
+``repomd.xml``) by compare-and-swap, then what only follows the pointer. Metadata is a function of
+what lies there: what the old metadata lists, what this attempt brings, and packages without an
+entry that an interrupted attempt left. So the last writer lists what all have brought, even where
+the server knows no conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from therock_outputs.errors import ConflictError, NotFoundError
+from therock_outputs.indexes.repositories import apt, rpm
+from therock_outputs.indexes.repositories.entry import (
+    Format,
+    ListedPackage,
+    PublishedRepository,
+    RepositoryPackage,
+    RepositorySettings,
+)
+from therock_outputs.indexes.repositories.signing import PUBLIC_KEY, Signer, fingerprint_of
+from therock_outputs.indexes.repositories.stored import (
+    UNLISTED,
+    StoredRepository,
+    by_path,
+    in_order,
+    parse_unlisted,
+)
+from therock_outputs.layout import PackageFormat, StorageLocation
+from therock_outputs.storage import IfExists, ObjectInfo, Progress, Storage, Transfer, Upload
+from therock_outputs.storage.dry_run import DryRunStorage
+from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.storage.local_io import os_errors
+from therock_outputs.storage.parallel import Stop, run_parallel
+
+__all__ = [
+    "merge_repository",
+    "publish_packages",
+    "read_repository",
+    "relist_package",
+    "unlist_package",
+]
+
+_FORMATS: Mapping[PackageFormat, Format] = {PackageFormat.DEB: apt, PackageFormat.RPM: rpm}
+_JOBS = 4
+_MOST_ROUNDS = 50
+
+
+def publish_packages(
+    storage: Storage,
+    place: StorageLocation,
+    packages: Sequence[RepositoryPackage],
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> PublishedRepository:
+    """Upload package files and list them beside all that is there.
+
+    ``place`` is what a source line names (`WorkflowOutputRoot.deb_repository`,
+    ``rpm_repository``). ``mtime`` is the time of the metadata; where metadata with that time or
+    a later one stands already, it becomes a second later than that, since apt stays with what it
+    has when a date goes back. An identical package is not uploaded again. Packages that are
+    described already are not read, whatever their number.
+
+    Raises ConflictError for other bytes under a published name or version, for an unsigned
+    publication into a signed repository and for another key than it has; IntegrityError for a
+    file that is no package and for metadata that is not what its digest says; NotFoundError for
+    a listed package that is gone.
+    """
+    publication = _publication(storage, place, kind, settings, mtime, signer, jobs)
+    read = partial(_read_file, publication.there.form)
+    entries = run_parallel(read, packages, publication.jobs)
+    publication.prepare(entries)
+    uploads = [
+        Upload(package.path, place / entry.path, sha256=entry.sha256)
+        for package, entry in zip(packages, entries, strict=True)
+    ]
+    return publication.run(storage.upload(uploads, jobs=jobs, progress=progress))
+
+
+def merge_repository(
+    storage: Storage,
+    source: StorageLocation,
+    target: StorageLocation,
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+    select: Callable[[ListedPackage], bool] | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> PublishedRepository:
+    """Copy the packages that ``source`` lists into ``target`` and list them there.
+
+    Objects are copied by the server and no package is read: entries come from the source's
+    metadata, which its digests vouch for. ``select`` says which ones; None: all. Raises what
+    `publish_packages` does, and NotFoundError for a source without metadata.
+    """
+    publication = _publication(storage, target, kind, settings, mtime, signer, jobs)
+    listed = read_repository(storage, source, kind)
+    entries = [entry for entry in listed if select is None or select(entry)]
+    publication.prepare(entries)
+    copies = [(source / entry.path, target / entry.path) for entry in entries]
+    return publication.run(storage.copy(copies, jobs=jobs, progress=progress))
+
+
+def read_repository(
+    storage: Storage, place: StorageLocation, kind: PackageFormat
+) -> tuple[ListedPackage, ...]:
+    """What the metadata lists, by path; NotFoundError where there is none.
+
+    Compared with its digests, and with the sizes of the package files.
+    """
+    return StoredRepository(storage, place, _FORMATS[kind]).checked()
+
+
+def unlist_package(
+    storage: Storage,
+    place: StorageLocation,
+    name: str,
+    version: str,
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+) -> PublishedRepository:
+    """Take one version of a package out of the metadata; its files stay.
+
+    It stays out, whatever is published later, until `relist_package` is called. A file that is
+    gone can be unlisted too. NotFoundError when no such package is listed.
+    """
+    publication = _publication(storage, place, kind, settings, mtime, signer, None)
+    publication.prepare(())
+    listed = publication.there.entries(publication.there.read_pointer())
+    paths = frozenset(
+        path for path, entry in listed.items() if (entry.name, entry.version) == (name, version)
+    )
+    if not paths:
+        raise NotFoundError(
+            f"{place.s3_uri} lists no {name} of version {version}; check both in its metadata"
+        )
+    storage.update(place / UNLISTED, partial(_change_unlisted, add=paths))
+    return publication.run(())
+
+
+def relist_package(
+    storage: Storage,
+    place: StorageLocation,
+    path: str,
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+) -> PublishedRepository:
+    """List a package again, by its path; NotFoundError when it was not unlisted, or is gone."""
+    publication = _publication(storage, place, kind, settings, mtime, signer, None)
+    publication.prepare(())
+    if path not in publication.there.unlisted() or not storage.exists(place / path):
+        raise NotFoundError(
+            f"{place.s3_uri} has no unlisted package {path!r}; see {UNLISTED} there"
+        )
+    storage.update(place / UNLISTED, partial(_change_unlisted, remove=frozenset({path})))
+    return publication.run(())
+
+
+class _MovedError(Exception):
+    """The pointer is no longer the one that the new one was made from."""
+
+
+@dataclass(slots=True)
+class _Publication:
+    """One attempt at changing a repository."""
+
+    there: StoredRepository
+    settings: RepositorySettings
+    mtime: int
+    signer: Signer | None
+    jobs: int
+    adding: Mapping[str, ListedPackage] = field(default_factory=dict)
+    """What this attempt brings, by path."""
+    before: frozenset[str] = frozenset()
+    """Paths that were listed when this attempt began."""
+    merged: tuple[ListedPackage, ...] = ()
+    """What the pointer was last made from."""
+    strays: dict[ObjectInfo, ListedPackage] = field(default_factory=dict)
+    """Packages that no metadata described, as read."""
+
+    def prepare(self, entries: Iterable[ListedPackage]) -> None:
+        """Refuse what cannot be published, before anything is written."""
+        there = self.there
+        self.adding = by_path(there.place, entries)
+        if self.signer is not None:
+            self._check_key(self.signer)
+        elif there.storage.exists(there.place / there.form.SIGNED):
+            raise ConflictError(
+                f"{there.place.s3_uri} is signed, and its users would refuse it unsigned; "
+                "give --sign-key"
+            )
+        listed = there.entries(there.read_pointer())
+        self.before = frozenset(listed)
+        self._combine(listed, there.unlisted())
+
+    def run(self, transfers: Sequence[Transfer]) -> PublishedRepository:
+        """List what is there, until all of it is listed."""
+        there = self.there
+        key = self._put_key()
+        for _ in range(_MOST_ROUNDS):
+            if not self._point():
+                continue
+            if isinstance(there.storage, DryRunStorage):
+                packages = self.merged
+                break
+            listed = self.follow()
+            if self._is_settled(set(listed)):
+                packages = in_order(listed)
+                break
+        else:
+            raise ConflictError(
+                f"{there.place.s3_uri} was changed by others {_MOST_ROUNDS} times in a row; "
+                "try again when fewer write to it"
+            )
+        unlisted = there.unlisted()
+        return PublishedRepository(
+            there.form.KIND,
+            there.place,
+            packages,
+            tuple(sorted(set(self.adding) - self.before - unlisted)),
+            tuple(sorted(set(self.adding) & unlisted)),
+            tuple(transfers),
+            key,
+        )
+
+    def _point(self) -> bool:
+        """Make metadata of what is there and point at it; False when another was faster."""
+        there = self.there
+        old = there.read_pointer()
+        new = self._render(old)
+
+        def swap(current: bytes | None) -> bytes:
+            # A server without conditions is asked what stands: that may be ours already.
+            if current not in (old, new):
+                raise _MovedError
+            return new
+
+        try:
+            there.storage.update(there.place / there.form.POINTER, swap)
+        except _MovedError:
+            return False
+        return True
+
+    def _render(self, old: bytes | None) -> bytes:
+        """The pointer as it is to be, with the files that it points at in their places."""
+        there = self.there
+        self.merged = self._merge(there.entries(old))
+        files = there.form.render_files(self.merged)
+        time = self.mtime
+        if old is not None:
+            time = there.parse(old).time
+            if there.form.render_pointer(list(files), self.settings, time) == old:
+                return old
+            time = max(self.mtime, time + 1)
+        uploads = [Upload(data, there.place / file.path) for file, data in files.items()]
+        there.storage.upload(uploads, jobs=self.jobs)
+        return there.form.render_pointer(list(files), self.settings, time)
+
+    def follow(self) -> dict[str, ListedPackage]:
+        """Write what is a function of the pointer; what the pointer lists now.
+
+        Whoever finds another pointer afterwards begins anew, so the last one to write has
+        followed the last pointer.
+        """
+        there = self.there
+        sign = None if self.signer is None else partial(self.signer.sign, mtime=self.mtime)
+        for _ in range(_MOST_ROUNDS):
+            data = there.read_pointer()
+            if data is None:
+                raise NotFoundError(f"{there.label} is gone; publish again")
+            for files in there.form.render_followers(data, there.parse(data), there.fetch, sign):
+                uploads = [
+                    Upload(content, there.place / path, IfExists.REPLACE)
+                    for path, content in files.items()
+                ]
+                there.storage.upload(uploads, jobs=self.jobs)
+            if there.read_pointer() == data:
+                return there.entries(data)
+        raise ConflictError(
+            f"{there.label} was changed by others {_MOST_ROUNDS} times in a row; "
+            "try again when fewer write to it"
+        )
+
+    def _is_settled(self, listed: set[str]) -> bool:
+        """Whether nobody's packages can have been lost by what was written last.
+
+        A server without conditions may have let this write go over another one, whose packages
+        then lie there without entries. They may also be of an upload that is under way.
+        """
+        there = self.there
+        wanted = set(self.adding) if there.storage.honours_conditions else set(there.found())
+        unlisted = there.unlisted()
+        return wanted - unlisted <= listed and not listed & unlisted
+
+    def _merge(self, listed: Mapping[str, ListedPackage]) -> tuple[ListedPackage, ...]:
+        """All that is to be listed: known, brought, and found without an entry; checked."""
+        there = self.there
+        unlisted = there.unlisted()
+        merged = self._combine(listed, unlisted)
+        found = there.found()
+        present = merged
+        if isinstance(there.storage, DryRunStorage):  # what this attempt brings is not there
+            present = {path: e for path, e in merged.items() if path in listed or path in found}
+        there.check_files(present, found)
+        strays = [found[path] for path in sorted(set(found) - set(merged) - unlisted)]
+        new = [info for info in strays if info not in self.strays]
+        entries = run_parallel(there.read_stray, new, self.jobs)
+        self.strays.update(zip(new, entries, strict=True))
+        both = [*merged.values(), *(self.strays[info] for info in strays)]
+        return in_order(by_path(there.place, both))
+
+    def _combine(
+        self, listed: Mapping[str, ListedPackage], unlisted: frozenset[str]
+    ) -> dict[str, ListedPackage]:
+        """What is listed with what this attempt brings; ConflictError for other bytes."""
+        place = self.there.place
+        for path, entry in self.adding.items():
+            known = listed.get(path, entry)
+            if known.sha256 != entry.sha256:
+                raise ConflictError(
+                    f"{(place / path).s3_uri} is published with SHA-256 {known.sha256} and "
+                    f"would now get {entry.sha256}; give the new package another version"
+                )
+        both = {**self.adding, **listed}
+        return by_path(place, [entry for path, entry in both.items() if path not in unlisted])
+
+    def _check_key(self, signer: Signer) -> None:
+        """ConflictError when the repository is signed with another key."""
+        place = self.there.place
+        location = place / PUBLIC_KEY
+        try:
+            before = fingerprint_of(self.there.storage.read(location), location.s3_uri)
+        except NotFoundError:
+            return
+        if before != signer.fingerprint:
+            raise ConflictError(
+                f"{place.s3_uri} is signed with key {before}, which its users trust, and "
+                f"would now be with {signer.fingerprint}; sign with that one, or remove "
+                f"{PUBLIC_KEY} there to change the key"
+            )
+
+    def _put_key(self) -> StorageLocation | None:
+        if self.signer is None:
+            return None
+        location = self.there.place / PUBLIC_KEY
+        key = Upload(self.signer.public_key, location, IfExists.REPLACE)
+        self.there.storage.upload([key])
+        return location
+
+
+def _publication(  # noqa: PLR0917 - what every function here is given
+    storage: Storage,
+    place: StorageLocation,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None,
+    jobs: int | None,
+) -> _Publication:
+    there = StoredRepository(storage, place.as_prefix(), _FORMATS[kind], settings)
+    return _Publication(there, settings, mtime, signer, jobs or _JOBS)
+
+
+def _read_file(form: Format, package: RepositoryPackage, stop: Stop) -> ListedPackage:
+    """The entry of a package file on this machine."""
+    stop.check()
+    with os_errors(f"{package.path} cannot be read"):
+        digest = package.sha256 or sha256_of_file(package.path)
+        size = package.path.stat().st_size
+        with package.path.open("rb") as stream:
+            return form.read_package(stream, form.path_of(package.path.name), size, digest)
+
+
+def _change_unlisted(
+    old: bytes | None, add: frozenset[str] = frozenset(), remove: frozenset[str] = frozenset()
+) -> bytes:
+    return "".join(f"{path}\n" for path in sorted((parse_unlisted(old) | add) - remove)).encode()
