@@ -200,13 +200,11 @@ def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     plan = planned(DEB, [archive])
     link = Content("bin/b", Kind.HARDLINK, 0o644, 0, "bin/c", "", "")
     below = Content("bin/a/b", Kind.DIRECTORY, 0o755, 0, "", "", "")
+    again = replace(plan.contents[0], kind=Kind.SYMLINK, link="x")
     cases = {
         "hard link 'bin/b' names 'bin/c'": (*plan.contents, link),
         "'opt/rocm/core-7.13/bin/a' is planned as no directory": (*plan.contents, below),
-        "is planned twice": (
-            *plan.contents,
-            replace(plan.contents[0], kind=Kind.SYMLINK, link="x"),
-        ),
+        "is planned twice": (*plan.contents, again),
     }
     for message, contents in cases.items():
         result = build_native_packages(
@@ -320,8 +318,8 @@ def test_rpm_lists_what_it_holds(built: Built, tmp_path: Path) -> None:
     root = extract_rpm(built.rpm, tmp_path / "root")
     dumped = {}
     for line in run("rpm", "-qp", "--dump", built.rpm).splitlines():
-        path, size, mtime, digest, mode, user, group, *_, link = line.rsplit(" ", 10)
-        dumped[path] = size, digest, int(mode, 8), link
+        place, size, mtime, digest, mode, user, group, *_, link = line.rsplit(" ", 10)
+        dumped[place] = size, digest, int(mode, 8), link
         assert (mtime, user, group) == (str(MTIME), "root", "root")
 
     assert min(dumped) == PREFIX  # nothing above
@@ -329,8 +327,8 @@ def test_rpm_lists_what_it_holds(built: Built, tmp_path: Path) -> None:
     unpacked = [path for path in root.rglob("*") if len(path.relative_to(root).parts) > 2]
     assert {f"/{path.relative_to(root)}" for path in unpacked} == set(dumped)
     for path in unpacked:
-        size, digest, mode, link = dumped[f"/{path.relative_to(root)}"]
-        assert mode == path.lstat().st_mode
+        size, digest, number, link = dumped[f"/{path.relative_to(root)}"]
+        assert number == path.lstat().st_mode
         if path.is_symlink():
             assert link == str(path.readlink())
         elif path.is_file():
