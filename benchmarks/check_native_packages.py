@@ -194,6 +194,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("run", type=Path)
     parser.add_argument("--name", default="small", help="of the file of results")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where that is kept")
     given = parser.parse_args()
     before = {path.name: digest_of(path) for path in given.run.glob("*.tar.*")}
     packages, archives = plan_of(given.run)
@@ -236,7 +237,7 @@ def main() -> int:
         "load": round(os.getloadavg()[0], 1),
         "faults": check.faults,
     }
-    (RESULTS / f"native-packages-{given.name}.json").write_text(
+    (given.results / f"native-packages-{given.name}.json").write_text(
         json.dumps(results, indent=1) + "\n"
     )
     print(json.dumps(results, indent=1))
