@@ -186,9 +186,9 @@ class SlowStorage(LocalStorage):
         return super().update(location, change, content_type=content_type)
 
 
-@pytest.mark.parametrize(("way", "wanted", "publications"), [("serve", 100, 20), ("file", 25, 5)])
+@pytest.mark.parametrize(("way", "counts"), [("serve", (100, 20)), ("file", (25, 5))])
 def test_updates_that_overlap_publications_see_old_or_new_and_whole(
-    local: Place, tmp_path: Path, signer: Signer, way: str, wanted: int, publications: int
+    local: Place, tmp_path: Path, signer: Signer, way: str, counts: tuple[int, int]
 ) -> None:
     site = Site(DEB, local, tmp_path / "built")
 
@@ -220,7 +220,7 @@ def test_updates_that_overlap_publications_see_old_or_new_and_whole(
             return state if apt is anew or way == "file" else -state
 
         traffic = Traffic()
-        traffic.run(publish, [lambda: read(keeps), lambda: read(anew)], wanted, publications)
+        traffic.run(publish, [lambda: read(keeps), lambda: read(anew)], *counts)
 
 
 def test_dnf_sees_old_or_new_and_whole(local: Place, tmp_path: Path) -> None:

@@ -264,6 +264,7 @@ class _Publication:
         there = self.there
         self.merged = self._merge(there.entries(old))
         files = there.form.render_files(self.merged)
+        there.made = {file.sha256: data for file, data in files.items()}
         time = self.mtime
         if old is not None:
             time = there.parse(old).time

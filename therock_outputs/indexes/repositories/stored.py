@@ -42,6 +42,8 @@ class StoredRepository:
     """The words that it must have; None: any."""
     parsed: dict[str, list[ListedPackage]] = field(default_factory=dict)
     """Entries by the digest of the pointer that lists them."""
+    made: dict[str, bytes] = field(default_factory=dict)
+    """Metadata files that were last made here, by digest: they need not be fetched."""
 
     def entries(self, data: bytes | None) -> dict[str, ListedPackage]:
         """What a pointer lists, by path; nothing where there is none."""
@@ -119,6 +121,8 @@ class StoredRepository:
 
     def fetch(self, file: IndexFile) -> bytes:
         """A metadata file that the pointer names; IntegrityError for other bytes."""
+        if file.sha256 in self.made:
+            return self.made[file.sha256]
         location = self.place / file.path
         try:
             data = self.storage.read(location, _LARGEST_INDEX)
