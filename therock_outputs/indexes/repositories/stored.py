@@ -40,6 +40,8 @@ class StoredRepository:
     form: Format
     settings: RepositorySettings | None = None
     """The words that it must have; None: any."""
+    unlisting: frozenset[str] = frozenset()
+    """Paths that are about to be unlisted: a dry run writes them nowhere."""
     parsed: dict[str, list[ListedPackage]] = field(default_factory=dict)
     """Entries by the digest of the pointer that lists them."""
     made: dict[str, bytes] = field(default_factory=dict)
@@ -67,9 +69,10 @@ class StoredRepository:
     def unlisted(self) -> frozenset[str]:
         """Paths of packages that are to stay out of the metadata."""
         try:
-            return parse_unlisted(self.storage.read(self.place / UNLISTED))
+            listed = parse_unlisted(self.storage.read(self.place / UNLISTED))
         except NotFoundError:
-            return frozenset()
+            listed = frozenset()
+        return listed | self.unlisting
 
     def found(self) -> dict[str, ObjectInfo]:
         """The package files by their paths."""
