@@ -62,14 +62,12 @@ class BuiltIndexes:
 def index_pages(files: Iterable[IndexedFile], *, flat: bool = True) -> dict[str, bytes]:
     """The pages of a place by their names in it, in the order in which they are written.
 
-    What points at another page comes after it. ``flat`` leaves ``index.html`` and SHA256SUMS
-    out when it is false.
+    What points at another page comes after it. ``flat`` leaves ``index.html`` out when it is
+    false.
     """
     listed = sorted(files)
-    pages: dict[str, bytes] = {}
-    if flat:
-        own = sorted(file for file in listed if "/" not in file.path)
-        pages[SHA256SUMS] = "".join(f"{file.sha256}  {file.path}\n" for file in own).encode()
+    own = sorted(file for file in listed if "/" not in file.path)
+    pages = {SHA256SUMS: "".join(f"{file.sha256}  {file.path}\n" for file in own).encode()}
     pages |= {_SIMPLE + name: page for name, page in simple_pages(listed).items()}
     if flat:
         pages["index.html"] = find_links_page(listed)
@@ -84,6 +82,7 @@ def build_indexes(
     shared: Sequence[StorageLocation] = (),
     digests: Mapping[str, str] | None = None,
     closed: bool = True,
+    flat: bool = True,
     jobs: int | None = None,
 ) -> BuiltIndexes:
     """Index the wheels and sdists that lie in ``place``, not those below it.
@@ -93,7 +92,8 @@ def build_indexes(
     ``shared`` are places above it whose files are listed as well (``python/`` of
     ``python/{family}/``). ``digests`` are those known of the files, by file name; others come
     from SHA256SUMS, from the server, or from reading the file. ``closed`` asks that everything
-    pinned among ROCm's own packages is there, before any page is written.
+    pinned among ROCm's own packages is there, before any page is written. ``flat`` leaves the
+    flat page out when it is false, where a bucket writes listings of its own over it.
 
     Raises NotFoundError for a set that is not closed, for a place without files, and for a file
     that an index names but that is gone; ConflictError for a file of another digest than
@@ -106,6 +106,7 @@ def build_indexes(
         tuple(shared),
         digests or {},
         closed,
+        flat,
         jobs or _JOBS,
     )
     for _ in range(_MOST_ROUNDS):
@@ -127,6 +128,7 @@ class _Build:
     shared: tuple[StorageLocation, ...]
     digests: Mapping[str, str]
     closed: bool
+    flat: bool
     jobs: int
     files: list[IndexedFile] = field(default_factory=list)
     pages: dict[str, bytes] = field(default_factory=dict)
@@ -157,7 +159,7 @@ class _Build:
         self.files = sorted(self.known[info][0] for _, info, _ in found)
         if self.closed:
             check_closed(self.files)
-        self.pages = index_pages(self.files)
+        self.pages = index_pages(self.files, flat=self.flat)
 
     def found(self) -> list[_Found]:
         """The files of the index: those of this job, and those that have their metadata beside."""

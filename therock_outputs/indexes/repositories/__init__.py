@@ -8,6 +8,7 @@ from therock_outputs.indexes.repositories.entry import (
 )
 from therock_outputs.indexes.repositories.publish import (
     merge_repository,
+    package_path,
     publish_packages,
     read_repository,
     relist_package,
@@ -27,6 +28,7 @@ __all__ = [
     "apt_snippets",
     "merge_repository",
     "open_signer",
+    "package_path",
     "publish_packages",
     "read_repository",
     "relist_package",

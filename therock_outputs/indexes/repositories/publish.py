@@ -39,6 +39,7 @@ from therock_outputs.storage.parallel import Stop, run_parallel
 
 __all__ = [
     "merge_repository",
+    "package_path",
     "publish_packages",
     "read_repository",
     "relist_package",
@@ -50,6 +51,11 @@ _JOBS = 4
 _MOST_ROUNDS = 50
 _ROUNDS_FOR_OTHERS = 10
 """After so many, packages without entries are of an upload that is under way, not lost ones."""
+
+
+def package_path(kind: PackageFormat, filename: str) -> str:
+    """Where a package file goes, from the repository's place."""
+    return _FORMATS[kind].path_of(filename)
 
 
 def publish_packages(
