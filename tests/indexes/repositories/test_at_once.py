@@ -67,12 +67,12 @@ def test_two_writers_at_once_lose_nothing(site: Site, tmp_path: Path) -> None:
 
 def test_two_processes_at_once_lose_nothing(site: Site, tmp_path: Path) -> None:
     processes = []
-    for number in (1, 2, 3):
+    for number in (1, 2):
         files = put(tmp_path / str(number), *(site.make(f"p{number}", f"{v}.0") for v in (1, 2)))
         processes.append(start(site, files))
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert [process.wait() for process in processes] == [0, 0]
     packages = read_repository(site.storage, site.place, site.kind)
-    assert len(packages) == 6
+    assert len(packages) == 4
 
 
 # ------------------------------------------------------------------------------- readers
@@ -272,7 +272,7 @@ def test_killed_publication_leaves_a_whole_repository_and_a_rerun_ends_in_the_sa
     after = tree(staging)
     assert events > 40
     states = set()
-    for number in range(1, events, max(1, events // 8)):
+    for number in range(1, events, max(1, events // 5)):
         shutil.rmtree(staging)
         shutil.copytree(before, staging)
         assert task.kill_at(number)
