@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,23 @@ class S3Server:
                 Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
             )
         client.close()
+
+
+def by_page(objects: Mapping[str, str], server: str | None = None) -> dict[str, set[str]]:
+    """Digests by one key for each page of a pip index, however a server holds it.
+
+    A staging directory has the page of a project at ``simple/{project}/index.html``, S3 at
+    ``simple/{project}/`` as well. rclone, which keeps objects in files, has it at
+    ``simple/{project}`` and nothing below: no JSON either, which is then not looked for.
+    """
+    held: dict[str, set[str]] = {}
+    for key, digest in objects.items():
+        above, simple, page = key.partition("/simple/")
+        if server == "rclone" and page.endswith("/index.json"):
+            continue
+        page = page.removesuffix("index.html").removesuffix("/")
+        held.setdefault(above + simple + page, set()).add(digest)
+    return held
 
 
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:

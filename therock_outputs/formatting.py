@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["format_duration", "format_size", "table_lines", "visible"]
+__all__ = ["format_duration", "format_size", "is_address", "table_lines", "visible"]
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
@@ -24,6 +24,11 @@ def visible(text: str) -> str:
         else char
         for char in text
     )
+
+
+def is_address(where: str) -> bool:
+    """Whether a place is reached over HTTP; else it is a path on this disk."""
+    return where.startswith(("https://", "http://"))
 
 
 def format_size(size: int) -> str:

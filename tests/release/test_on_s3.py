@@ -13,6 +13,7 @@ import pytest
 
 from tests.release.conftest import RUN_ID, Bucket, Store
 from tests.running import finish, invoke, start, tree
+from tests.servers import by_page
 from therock_outputs.artifacts.sample_run import write_sample_run
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage import open_storage
@@ -34,7 +35,8 @@ def test_release_ends_in_the_same_objects_as_in_a_staging_directory(
 ) -> None:
     staging = tmp_path / "staging"
     shutil.copytree(sample_staging, staging)
-    words = ("release", "--run-id", RUN_ID, "--package-version", "7.13.0.dev0+ab.c")
+    version = ("--package-version", "7.13.0.dev0+f689a8ea", "--date", "20251124")
+    words = ("release", "--run-id", RUN_ID, *version)
     done = invoke(capsys, *words, "--staging-dir", staging, "--work-dir", tmp_path / "local")
     assert done.code == 0, done.err
     bucket = store.bucket("run")
@@ -48,15 +50,22 @@ def test_release_ends_in_the_same_objects_as_in_a_staging_directory(
     assert not (tmp_path / "work").exists()
     done = invoke(capsys, *on_s3, "--json")
     assert done.code == 0, done.err
-    assert bucket.objects() == _files(staging)
+    assert by_page(bucket.objects()) == by_page(_files(staging), store.server.name)
     report = json.loads(done.out)
     url = f"{store.server.endpoint}/{bucket.name}/{RUN}/tarballs/"
-    name = "therock-dist-linux-gfx1100-7.13.0.dev0%2Bab.c.tar.gz"
+    name = "therock-dist-linux-gfx1100-7.13.0.dev0%2Bf689a8ea.tar.gz"
     assert url + name in [tarball["url"] for tarball in report["tarballs"]]
-    assert f"curl -fL {url}{name} | tar -xz -C rocm" in report["install"]
+    commands = {way["what"]: way["commands"] for way in report["install"]}
+    assert f"curl -fL {url}{name} | tar -xz -C rocm" in commands["a tarball"]
+    index = f"{store.server.endpoint}/{bucket.name}/{RUN}/python/simple/"
+    dependencies = f"{store.server.endpoint}/{bucket.name}/python-deps/simple/"
+    install = f"pip install --index-url {dependencies} --extra-index-url {index}"
+    requirement = "'rocm[libraries,device-gfx1100]==7.13.0.dev0+f689a8ea'"
+    assert commands["Python packages"] == [f"{install} {requirement}"]
+    assert report["package_index_urls"] == [index]
     again = invoke(capsys, *on_s3)
     assert "3 tarballs are there and whole; nothing to do" in again.out
-    assert bucket.objects() == _files(staging)
+    assert by_page(bucket.objects()) == by_page(_files(staging), store.server.name)
 
 
 def test_steps_of_their_own_go_on_from_what_was_left(
@@ -107,7 +116,8 @@ def test_prefix_replaces_what_stands_before_the_run(
     )
     assert done.code == 0, done.err
     assert {key.split("/")[:3] == ["try", "it", RUN] for key in target.objects()} == {True}
-    assert not any(key.endswith(".html") for key in target.objects())
+    pages = {key for key in target.objects() if key.endswith(".html")}
+    assert pages == {f"try/it/{RUN}/python/simple/index.html"}  # what pip reads is no listing
 
 
 # --------------------------------------------------- S3 by way of a staging directory

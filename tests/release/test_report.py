@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from therock_outputs.console import Console
-from therock_outputs.release.report import Product, ReleaseReport, tell
+from therock_outputs.release.installation import Installation
+from therock_outputs.release.report import Product, ReleaseReport
+from therock_outputs.release.telling import tell
 
 URL = "http://127.0.0.1:9/bucket/7-linux/"
 TARBALL = Product("rocm-7.tar.gz", 2_000_000, "1" * 64, f"{URL}tarballs/rocm-7.tar.gz")
@@ -20,7 +22,7 @@ REPORT = ReleaseReport(
     index=f"{URL}index.html",
     kpack_split=False,
     tarballs=(TARBALL,),
-    install=("mkdir -p rocm", f"curl -fL {TARBALL.url} | tar -xz -C rocm"),
+    install=(Installation("a tarball", (f"curl -fL {TARBALL.url} | tar -xz -C rocm",)),),
 )
 
 
@@ -69,3 +71,24 @@ def test_outputs_say_only_what_is_known(tmp_path: Path, split: bool | None) -> N
     _told(report, {"GITHUB_OUTPUT": str(outputs)})
     expected = {None: "", True: "kpack_split=true\n", False: "kpack_split=false\n"}
     assert outputs.read_text() == expected[split]
+
+
+def test_python_packages_are_told_with_what_installs_them(tmp_path: Path) -> None:
+    wheel = Product("gfx94x/rocm-7-py3-none-any.whl", 5, "2" * 64, f"{URL}python/gfx94x/rocm-7")
+    report = replace(
+        REPORT,
+        python=(wheel,),
+        package_index_urls=(f"{URL}python/a/simple/", f"{URL}python/b/simple/"),
+        package_find_links_urls=(f"{URL}python/a/index.html",),
+        install=(Installation("Python packages", ("pip install rocm",)),),
+    )
+    outputs, summary = tmp_path / "outputs", tmp_path / "summary"
+    environ = {"GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)}
+    said = _told(report, environ)
+    assert "To install Python packages:\n  pip install rocm\n" in said
+    assert "2" * 64 in said
+    lines = outputs.read_text().splitlines()
+    assert f"package_index_url={URL}python/a/simple/ {URL}python/b/simple/" in lines
+    assert f"package_find_links_url={URL}python/a/index.html" in lines
+    assert "[gfx94x/rocm-7-py3-none-any.whl](" in summary.read_text()
+    assert "```sh\npip install rocm\n```" in summary.read_text()

@@ -10,10 +10,10 @@ from pathlib import Path
 from tests import archive_makers as make
 from tests.tarball_makers import build
 from therock_outputs.artifacts.archives import Kind, open_archive
+from therock_outputs.artifacts.tarheader import tar_header
 from therock_outputs.artifacts.tarstream import TarStream, TypeFlag
 from therock_outputs.tarballs.encoding import Encoding, TarballFormat
 from therock_outputs.tarballs.plan import TarballOptions
-from therock_outputs.tarballs.tarheader import tar_header
 
 S = make.STAGE
 _FRAME = 64 << 20

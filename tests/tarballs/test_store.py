@@ -13,6 +13,7 @@ import zstandard
 from tests import archive_makers as make
 from tests.tarball_makers import build, digests
 from therock_outputs.artifacts.archives import Kind
+from therock_outputs.artifacts.tarheader import tar_header
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError
 from therock_outputs.tarballs.encoding import SEGMENT_SIZE, Encoding, TarballFormat
 from therock_outputs.tarballs.index import (
@@ -24,7 +25,6 @@ from therock_outputs.tarballs.index import (
     write_index,
 )
 from therock_outputs.tarballs.store import SegmentStore, Stored
-from therock_outputs.tarballs.tarheader import tar_header
 
 KEY = "ab" + "0" * 62
 LARGE = bytes(range(256)) * (SEGMENT_SIZE // 256 * 3)

@@ -14,7 +14,16 @@ from typing import Self
 
 from therock_outputs.errors import IntegrityError
 
-__all__ = ["DynamicEntry", "ElfFile", "ElfType", "Section", "Segment", "SegmentType", "Tag"]
+__all__ = [
+    "DynamicEntry",
+    "ElfFile",
+    "ElfType",
+    "Section",
+    "Segment",
+    "SegmentType",
+    "Tag",
+    "is_code_object",
+]
 
 HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 SEGMENT = struct.Struct("<IIQQQQQQ")
@@ -29,6 +38,14 @@ _FLAG_PIE = 0x08000000
 _NO_BITS = 8
 _STRING_TABLE = 3
 _MOST_SEGMENTS = 0xFFFF
+
+
+_GPU_CODE = (".co", ".hsaco", ".kpack")
+
+
+def is_code_object(path: str) -> bool:
+    """Whether a name says GPU code, which may be ELF and is never rewritten."""
+    return path.endswith(_GPU_CODE)
 
 
 class ElfType(enum.IntEnum):

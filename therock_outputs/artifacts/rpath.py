@@ -25,7 +25,7 @@ from therock_outputs.artifacts.elf import (
 )
 from therock_outputs.errors import IntegrityError
 
-__all__ = ["Rewrite", "origin_paths", "rewrite_rpath"]
+__all__ = ["Rewrite", "origin_paths", "rewrite_rpath", "runpath_to_rpath"]
 
 _PAGE = 0x1000
 _READ, _WRITE = 4, 2
@@ -89,6 +89,21 @@ def rewrite_rpath(elf: ElfFile, additions: Sequence[str]) -> Rewrite | None:
         rewrite.edits.append((elf.dynamic_at, _packed(entries, elf.dynamic_capacity)))
         return rewrite
     return _with_segment(elf, text)
+
+
+def runpath_to_rpath(elf: ElfFile) -> Rewrite | None:
+    """What makes DT_RUNPATH a DT_RPATH in place; None where there is none.
+
+    The loader takes no notice of a DT_RPATH that stands beside it, so that one goes.
+    """
+    if not elf.has(Tag.RUNPATH):
+        return None
+    entries = [
+        replace(entry, tag=Tag.RPATH) if entry.tag == Tag.RUNPATH else entry
+        for entry in elf.dynamic
+        if entry.tag != Tag.RPATH
+    ]
+    return Rewrite([(elf.dynamic_at, _packed(entries, elf.dynamic_capacity))])
 
 
 def _has_path(elf: ElfFile) -> bool:

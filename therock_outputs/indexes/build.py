@@ -62,8 +62,8 @@ class BuiltIndexes:
 def index_pages(files: Iterable[IndexedFile], *, flat: bool = True) -> dict[str, bytes]:
     """The pages of a place by their names in it, in the order in which they are written.
 
-    What points at another page comes after it. ``flat`` leaves ``index.html`` and SHA256SUMS
-    out when it is false.
+    What points at another page comes after it. ``flat`` leaves ``index.html`` out when it is
+    false.
     """
     return BESIDE.all_pages(files, flat=flat)
 
@@ -92,6 +92,7 @@ def build_indexes(
     shared: Sequence[StorageLocation] = (),
     digests: Mapping[str, str] | None = None,
     closed: bool = True,
+    flat: bool = True,
     jobs: int | None = None,
     shape: Shape = BESIDE,
 ) -> BuiltIndexes:
@@ -105,7 +106,8 @@ def build_indexes(
     ``shared`` are places above it whose files are listed as well (``python/`` of
     ``python/{family}/``). ``digests`` are those known of the files, by file name; others come
     from SHA256SUMS, from the server, or from reading the file. ``closed`` asks that everything
-    pinned among ROCm's own packages is there, before any page is written.
+    pinned among ROCm's own packages is there, before any page is written. ``flat`` leaves the
+    flat page out when it is false, where a bucket writes listings of its own over it.
 
     Raises NotFoundError for a set that is not closed, for a place without files, and for a file
     that an index names but that is gone; ConflictError for a file of another digest than
@@ -118,6 +120,7 @@ def build_indexes(
         tuple(shared),
         digests or {},
         closed,
+        flat,
         jobs or _JOBS,
         shape,
     )
@@ -140,6 +143,7 @@ class _Build:
     shared: tuple[StorageLocation, ...]
     digests: Mapping[str, str]
     closed: bool
+    flat: bool
     jobs: int
     shape: Shape
     withdrawn: Withdrawn = field(default_factory=Withdrawn)
@@ -179,7 +183,7 @@ class _Build:
         )
         if self.closed:
             check_closed(self.files)
-        self.pages = self.shape.all_pages(self.files, also=self._hidden_projects())
+        self.pages = self.shape.all_pages(self.files, flat=self.flat, also=self._hidden_projects())
 
     def found(self) -> list[_Found]:
         """The files of the index: those of this job, and those that have their metadata beside."""

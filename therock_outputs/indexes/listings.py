@@ -141,7 +141,12 @@ def run_listings(
             top.append(_directory_entry(root, directory, page, below))
     python_page = root.python_find_links()
     if any(file.location == python_page for file in listed):
-        wheels = _files_below(root.python(), listed)
+        # The index's own pages lie in other ways on other servers; this page tells none apart.
+        wheels = [
+            entry
+            for entry in _files_below(root.python(), listed)
+            if "simple" not in entry.name.split("/")
+        ]
         top.append(_directory_entry(root, root.python(), python_page, wheels))
     archives = [entry for entry in _files_below(root.root, listed) if "/" not in entry.name]
     made.extend(_group_page(root, group, groups[group], archives) for group in sorted(groups))

@@ -39,7 +39,7 @@ class Shape:
     ) -> dict[str, bytes]:
         """The pages by their names in the place; what points at another comes after it.
 
-        ``flat`` leaves ``index.html`` and SHA256SUMS of the first form out when it is false.
+        ``flat`` leaves ``index.html`` of the first form out when it is false.
         ``also`` are projects that get a page though they may have no file any more.
         """
         listed = sorted(files)
@@ -47,10 +47,7 @@ class Shape:
             sums = _sums_by_project(listed, also)
             # A reader that asks for JSON finds none: its name would be that of the catalogue.
             return sums | simple_pages(listed, up=self.up, with_json=False, also=also)
-        pages: dict[str, bytes] = {}
-        if flat:
-            own = (file for file in listed if "/" not in file.path)
-            pages[SHA256SUMS] = _sums(own)
+        pages = {SHA256SUMS: _sums(file for file in listed if "/" not in file.path)}
         pages |= {self.pages + name: page for name, page in simple_pages(listed, also=also).items()}
         if flat:
             pages["index.html"] = find_links_page(listed)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
 from therock_outputs.artifacts.archives import Kind
+from therock_outputs.layout.names import PackageFormat
 
 __all__ = ["Content", "PackageFormat", "PackagePlan", "Scripts"]
-
-
-class PackageFormat(enum.StrEnum):
-    """The formats that packages are built in."""
-
-    DEB = "deb"
-    RPM = "rpm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +24,11 @@ class Content:
     link: str
     """A symlink's target as written, or the ``path`` of the file that a hard link names too."""
     archive: str
-    """File name of the archive."""
+    """File name of the archive; empty for a directory that no archive lists."""
     stage: str
     """The stage directory that it lies in there."""
+    digest: str = ""
+    """SHA-256 of a file, or of the file that a hard link names, as the archive has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +44,8 @@ class Scripts:
     """deb: prerm; rpm: %preun."""
     after_remove: str = ""
     """deb: postrm; rpm: %postun."""
+    after_transaction: str = ""
+    """rpm: %posttrans, when all packages are in place and what they replace is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +82,23 @@ class PackagePlan:
     prefix: str
     """The install prefix, as in /opt/rocm/core-7.13."""
     contents: tuple[Content, ...] = ()
-    """By path; the directories above a path come before it. None: it only gathers others."""
+    """By path; the directories above a path come before it. None: it only gathers others.
+
+    A hard link may come before the file that it names.
+    """
     scripts: Scripts = Scripts()
     reasons: tuple[str, ...] = ()
     """Why it looks as it does, a sentence each."""
+    definition: str = ""
+    """The definition that it is made from."""
+    target: str = ""
+    """The GPU target, or the family of an unsplit run, that it is for."""
+    ignored_requires: tuple[str, ...] = ()
+    """rpm: shell patterns of derived Requires to leave out, as in libpython*."""
 
     @property
     def size(self) -> int:
-        """Bytes of all files as the archives have them."""
+        """Bytes of all files as the archives have them; a hard link adds none."""
         return sum(content.size for content in self.contents)
 
     @property

@@ -17,9 +17,8 @@ from therock_outputs.indexes.build import build_indexes
 from therock_outputs.indexes.repositories import (
     RepositorySettings,
     Signer,
-    read_repository,
-    relist_package,
-    unlist_package,
+    relist_packages,
+    unlist_packages,
 )
 from therock_outputs.indexes.shape import BESIDE, BY_PROJECT, Shape
 from therock_outputs.indexes.withdrawn import (
@@ -186,10 +185,17 @@ def _rebuild(work: Withdrawing, one: AffectedPlace, *, listed: bool, relist: boo
         work.storage.update(one.place / SHA256SUMS, change)
     else:
         # apt and dnf know no yanked packages: an upgrade would take them.
+        change_lists = relist_packages if relist else unlist_packages
         for repository, paths in _by_repository(one.kind, one.entries).items():
-            change_lists = _relist if relist else _unlist
-            place = one.place / repository if repository else one.place
-            change_lists(work, place, one.kind, paths)
+            change_lists(
+                work.storage,
+                one.place / repository if repository else one.place,
+                paths,
+                kind=one.kind,
+                settings=work.settings,
+                mtime=work.mtime,
+                signer=work.signer,
+            )
 
 
 def _without(old: bytes | None, new: bytes, location: StorageLocation) -> bytes:
@@ -212,40 +218,6 @@ def _by_repository(kind: PackageFormat, entries: Sequence[CatalogueEntry]) -> di
             repository = directory + slash
         found.setdefault(repository, []).append(path)
     return found
-
-
-def _unlist(
-    work: Withdrawing, place: StorageLocation, kind: PackageFormat, paths: Sequence[str]
-) -> None:
-    for package in read_repository(work.storage, place, kind):
-        if package.path in paths:
-            unlist_package(
-                work.storage,
-                place,
-                package.name,
-                package.version,
-                kind=kind,
-                settings=work.settings,
-                mtime=work.mtime,
-                signer=work.signer,
-            )
-
-
-def _relist(
-    work: Withdrawing, place: StorageLocation, kind: PackageFormat, paths: Sequence[str]
-) -> None:
-    listed = {package.path for package in read_repository(work.storage, place, kind)}
-    for path in paths:
-        if path not in listed:
-            relist_package(
-                work.storage,
-                place,
-                path,
-                kind=kind,
-                settings=work.settings,
-                mtime=work.mtime,
-                signer=work.signer,
-            )
 
 
 def _catalogue(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from posixpath import basename, join
 
-from therock_outputs.artifacts.names import ArchiveName
+from therock_outputs.artifacts.archive_file import ArchiveFile
 from therock_outputs.errors import IntegrityError, NotFoundError
 from therock_outputs.python_packages.catalog import Catalog, PackageKind
 from therock_outputs.python_packages.collect import (
@@ -65,16 +65,6 @@ from therock_outputs.storage import Progress
 from therock_outputs.storage.files import sha256_of_file
 
 __all__ = ["ArchiveFile", "PythonPackageResult", "build_python_packages", "builder_digest"]
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveFile:
-    """An archive on disk."""
-
-    name: ArchiveName
-    path: Path
-    sha256: str | None
-    """Its published digest; None where an unverified archive was allowed."""
 
 
 @dataclass(frozen=True, slots=True)

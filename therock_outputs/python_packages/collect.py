@@ -18,6 +18,7 @@ from pathlib import Path
 from posixpath import join, relpath
 
 from therock_outputs.artifacts.archives import ArchiveReader, Kind, Member, open_archive
+from therock_outputs.artifacts.elf import is_code_object
 from therock_outputs.artifacts.names import ArchiveName, Component
 from therock_outputs.errors import ConflictError, IntegrityError
 from therock_outputs.python_packages.catalog import Catalog, PackageKind, PackageRules
@@ -25,7 +26,6 @@ from therock_outputs.python_packages.content import (
     ElfWork,
     FileKind,
     Processed,
-    is_code_object,
     process,
 )
 from therock_outputs.python_packages.devel import (

@@ -16,13 +16,10 @@ __all__ = [
     "FileKind",
     "Processed",
     "check_rewrite",
-    "is_code_object",
     "look_at",
     "prepare",
     "process",
 ]
-
-_GPU_CODE = (".co", ".hsaco", ".kpack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +48,6 @@ class Processed:
 
     packed: Packed
     kind: FileKind
-
-
-def is_code_object(path: str) -> bool:
-    """Whether a name says GPU code, which may be ELF and is never rewritten."""
-    return path.endswith(_GPU_CODE)
 
 
 def process(content: bytearray, work: ElfWork | None, label: str, level: int) -> Processed:

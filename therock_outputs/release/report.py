@@ -1,23 +1,28 @@
-"""What a release tells at its end: a table, the commands that install, outputs for CI."""
+"""What a release has made, where it is, and how it is installed."""
 
 from __future__ import annotations
 
-import json
-import os
-import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from therock_outputs.console import Console, format_size
-from therock_outputs.github.actions import (
-    append_outputs,
-    append_summary,
-    markdown_table,
-    markdown_text,
-)
+from therock_outputs.formatting import is_address
+from therock_outputs.indexes.repositories import PUBLIC_KEY, apt_snippets, rpm_snippets
+from therock_outputs.layout import PackageFormat, StorageLocation
 from therock_outputs.release.chain import PlannedFile, Release
+from therock_outputs.release.installation import (
+    Installation,
+    NativeRepository,
+    PythonPlace,
+    install_native,
+    install_python,
+    install_tarball,
+)
+from therock_outputs.release.native_step import by_format, repository_place
+from therock_outputs.release.python_step import index_places, name_of
+from therock_outputs.release.state import Output
 
-__all__ = ["Product", "ReleaseReport", "report_of", "tell"]
+__all__ = ["Product", "ReleaseReport", "report_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Product:
     """A file that was made."""
 
     name: str
+    """Below ``tarballs/`` or ``python/``."""
     size: int
     """Bytes."""
     sha256: str
@@ -44,107 +50,122 @@ class ReleaseReport:
     """The page that lists them; None when there is none."""
     kpack_split: bool | None
     """None when nothing of this call had to know."""
-    tarballs: tuple[Product, ...]
-    install: tuple[str, ...]
-    """Shell commands that install the smallest tarball."""
+    tarballs: tuple[Product, ...] = ()
+    python: tuple[Product, ...] = ()
+    """Wheels and sdists."""
+    package_index_urls: tuple[str, ...] = ()
+    """pip's indexes of them: one, or one for each family."""
+    package_find_links_urls: tuple[str, ...] = ()
+    """The flat pages; none where listing pages are left out."""
+    repositories: tuple[NativeRepository, ...] = ()
+    """Of deb and rpm packages."""
+    install: tuple[Installation, ...] = ()
     planned: tuple[PlannedFile, ...] = ()
     """Of a dry run: what would be written."""
 
 
 def report_of(release: Release) -> ReleaseReport:
     """Collect what was made and where it is."""
-    places = release.places
-    root = places.destination
+    root = release.places.destination
     uploaded = release.transfers is not None
-    tarballs = tuple(
-        Product(
-            tarball.path.name,
-            tarball.size,
-            tarball.sha256,
-            places.url(root.tarball(tarball.path.name)) if uploaded else str(tarball.path),
-        )
-        for tarball in release.tarballs
+    listings = uploaded and release.options.listings
+    tarballs = _tarballs(release)
+    python = tuple(_python(release, name, output) for name, output in _named(release))
+    places = _python_places(release)
+    repositories = tuple(_repositories(release))
+    ways = (
+        # The smallest useful one is a better example than the one with every GPU.
+        install_tarball([t.url for t in sorted(tarballs, key=lambda tarball: tarball.size)]),
+        install_python(places),
+        *map(install_native, repositories),
     )
-    index = places.url(root.archive_index()) if uploaded and release.options.listings else None
     return ReleaseReport(
-        root.run_id,
-        places.url(root.root),
-        uploaded,
-        index,
-        release.manifest.kpack_split if release.manifest else None,
-        tarballs,
-        _install_commands(tarballs),
-        release.planned,
+        run_id=root.run_id,
+        root=release.places.url(root.root),
+        uploaded=uploaded,
+        index=release.places.url(root.archive_index()) if listings else None,
+        kpack_split=release.manifest.kpack_split if release.manifest else None,
+        tarballs=tarballs,
+        python=python,
+        package_index_urls=tuple(place.index_url for place in places),
+        package_find_links_urls=tuple(
+            _url(release, root.python_find_links(place.group), "python", place.group, "index.html")
+            for place in places
+            if release.options.listings
+        ),
+        repositories=repositories,
+        install=tuple(way for way in ways if way is not None),
+        planned=release.planned,
     )
 
 
-def tell(report: ReleaseReport, console: Console, environ: Mapping[str, str] = os.environ) -> None:
-    """Print the report, and hand it to the steps that follow in CI."""
-    if report.tarballs:
-        _tell_products(report.tarballs, console)
-        console.say()
-        console.say("To install:")
-        for command in report.install:
-            console.say(f"  {command}")
-        console.say()
-    if report.uploaded:
-        console.say(f"Outputs: {report.root}")
-    if report.index:
-        console.say(f"Index:   {report.index}")
-    outputs = {}
-    if report.kpack_split is not None:
-        outputs["kpack_split"] = "true" if report.kpack_split else "false"
-    if report.tarballs:
-        outputs["tarball_urls"] = json.dumps([tarball.url for tarball in report.tarballs])
-    append_outputs(environ, outputs)
-    if report.tarballs or report.uploaded:
-        append_summary(environ, _summary(report))
+def _tarballs(release: Release) -> tuple[Product, ...]:
+    root = release.places.destination
+    return tuple(
+        Product(t.path.name, t.size, t.sha256, _url_of(release, root.tarball(t.path.name), t.path))
+        for t in release.tarballs
+    )
 
 
-def _tell_products(products: tuple[Product, ...], console: Console) -> None:
-    """One line each: whole digests and addresses for a log, what fits for a person."""
-    if console.interactive:
-        rows = [(p.name, format_size(p.size), f"{p.sha256[:16]}…") for p in products]
-        console.table(("tarball", "size", "sha256"), rows)
-        console.say(f"in {products[0].url.removesuffix(products[0].name)}")
-        return
-    rows = [(format_size(p.size), p.sha256, p.url) for p in products]
-    console.table(("size", "sha256", "tarball"), rows)
+def _named(release: Release) -> Iterable[tuple[str, Output]]:
+    return sorted((name_of(release, output), output) for output in release.python)
 
 
-def _install_commands(tarballs: tuple[Product, ...]) -> tuple[str, ...]:
-    if not tarballs:
-        return ()
-    # The smallest useful one is a better example than the one with every GPU.
-    url = min(tarballs, key=lambda tarball: tarball.size).url
-    flags = "--zstd -x" if url.endswith(".zst") else "-xz"
-    if _is_address(url):
-        return (
-            "mkdir -p rocm",
-            f"curl -fL {shlex.quote(url)} | tar {flags} -C rocm",
+def _python(release: Release, name: str, output: Output) -> Product:
+    location = release.places.destination.python(*name.split("/"))
+    return Product(name, output.size, output.sha256, _url_of(release, location, output.path))
+
+
+def _python_places(release: Release) -> Sequence[PythonPlace]:
+    """The directories that have an index; one that all families share has none for itself."""
+    places, root = release.places, release.places.destination
+    found = index_places(name for name, _ in _named(release))
+    shared = len(found) > 1 and not found[0][0]
+    run_flags = ["--run-id", root.run_id]
+    if staging := places.staging_dir:
+        run_flags += ["--staging-dir", str(staging)]
+    return [
+        PythonPlace(
+            group=group or None,
+            filenames=tuple(sorted(names)),
+            index_url=_url(release, root.python_simple(group or None), "python", group, "simple"),
+            deps_url=places.url(root.python_deps()),
+            has_deps=not places.is_local or places.storage.exists(root.python_deps("index.html")),
+            run_flags=tuple(run_flags),
         )
-    return ("mkdir -p rocm", f"tar {flags} -f {shlex.quote(url)} -C rocm")
+        for group, names in found[1 if shared else 0 :]
+    ]
 
 
-def _summary(report: ReleaseReport) -> str:
-    lines = [f"## Outputs of run {markdown_text(report.run_id)}", ""]
-    if report.tarballs:
-        rows = [
-            (_linked(tarball), format_size(tarball.size), f"`{tarball.sha256}`")
-            for tarball in report.tarballs
-        ]
-        lines += [markdown_table(("Tarball", "Size", "SHA-256"), rows)]
-        lines += ["```sh", *report.install, "```", ""]
-    if report.uploaded:
-        where = report.index or report.root
-        lines.append(f"All files: {where if _is_address(where) else markdown_text(where)}")
-    return "\n".join(lines) + "\n"
+def _repositories(release: Release) -> Iterable[NativeRepository]:
+    is_signed = release.options.native.sign_key is not None
+    for kind, packages in sorted(by_format(release.native).items()):
+        place = repository_place(release.places.destination, kind)
+        path = release.output_dir / place.relative_to(release.places.destination.root)
+        where = _url_of(release, place, path)
+        url = where if is_address(where) else Path(where).absolute().as_uri()
+        url = url.rstrip("/") + "/"
+        snippets = (
+            apt_snippets(url, signed=is_signed)
+            if kind is PackageFormat.DEB
+            else rpm_snippets(url, signed=is_signed, signed_packages=is_signed)
+        )
+        yield NativeRepository(
+            kind=kind,
+            url=url,
+            packages=len(packages),
+            size=sum(package.size for package in packages),
+            snippets=snippets,
+            key_url=url + PUBLIC_KEY if is_signed else None,
+            filenames=tuple(package.path.name for package in packages),
+        )
 
 
-def _linked(tarball: Product) -> str:
-    name = markdown_text(tarball.name)
-    return f"[{name}]({tarball.url})" if _is_address(tarball.url) else name
+def _url(release: Release, location: StorageLocation, *parts: str | None) -> str:
+    """Where a page is: as published, or below the directory of outputs."""
+    path = release.output_dir.joinpath(*filter(None, parts))
+    return _url_of(release, location, path)
 
 
-def _is_address(where: str) -> bool:
-    return where.startswith(("https://", "http://"))
+def _url_of(release: Release, location: StorageLocation, path: Path) -> str:
+    return str(path) if release.transfers is None else release.places.url(location)

@@ -15,12 +15,12 @@ import deflate
 import zstandard
 
 from therock_outputs.artifacts.archives import Kind
+from therock_outputs.artifacts.tarheader import END_OF_ARCHIVE, RECORD, tar_header
 from therock_outputs.storage.local_io import os_errors, write_all
 from therock_outputs.tarballs.encoding import SEGMENT_SIZE, TarballFormat
 from therock_outputs.tarballs.index import Segment
 from therock_outputs.tarballs.overlay import Overlay
 from therock_outputs.tarballs.store import SegmentStore
-from therock_outputs.tarballs.tarheader import END_OF_ARCHIVE, RECORD, tar_header
 
 if TYPE_CHECKING:
     from _hashlib import HASH

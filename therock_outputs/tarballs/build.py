@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from therock_outputs.artifacts.archive_file import ArchiveFile
 from therock_outputs.artifacts.names import ArchiveName
 from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.errors import IntegrityError, NotFoundError
@@ -40,16 +41,6 @@ __all__ = [
 SHA256SUMS = "SHA256SUMS"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveFile:
-    """An archive on disk."""
-
-    name: ArchiveName
-    path: Path
-    sha256: str | None
-    """Its published digest; None where an unverified archive was allowed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from therock_outputs.artifacts.archives import ArchiveReader, Kind, Member, open_archive
+from therock_outputs.artifacts.tarheader import tar_header
 from therock_outputs.artifacts.tarstream import padding
 from therock_outputs.errors import IntegrityError
 from therock_outputs.storage.local_io import os_errors
@@ -28,7 +29,6 @@ from therock_outputs.tarballs.index import (
     write_index,
 )
 from therock_outputs.tarballs.store import SegmentStore, Stored
-from therock_outputs.tarballs.tarheader import tar_header
 
 __all__ = ["EncodeUnit", "encode_archives"]
 

@@ -63,7 +63,9 @@ class Apt:
 
     def run(self, program: str, *words: str) -> Answer:
         """Run apt-get or apt-cache."""
-        return _run([program, *self._options, *words], self.top, APT_CONFIG=str(self.top / "apt.conf"))
+        return _run(
+            [program, *self._options, *words], self.top, APT_CONFIG=str(self.top / "apt.conf")
+        )
 
     def update(self) -> Answer:
         """``apt-get update``."""

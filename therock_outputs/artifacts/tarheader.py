@@ -21,14 +21,15 @@ _TYPES = {
 
 
 def tar_header(
-    path: str, kind: Kind, *, mode: int, mtime: int, size: int = 0, link: str = ""
+    path: str, kind: Kind, *, mode: int, mtime: int, size: int = 0, link: str = "", owner: str = ""
 ) -> bytes:
     """The header blocks of one member, with a long-name extension where the name needs it.
 
     GNU's format: long names, sizes above 8 GiB and UTF-8 names are read by every tar in use,
-    and short ones take one block.
+    and short ones take one block. ``owner`` is the name beside the ids, which are 0.
     """
     info = tarfile.TarInfo(path)
     info.type = _TYPES[kind]
+    info.uname = info.gname = owner
     info.mode, info.mtime, info.size, info.linkname = mode, mtime, size, link
     return info.tobuf(format=tarfile.GNU_FORMAT, encoding="utf-8", errors="strict")

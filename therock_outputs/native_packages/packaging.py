@@ -1,0 +1,24 @@
+"""What the writers of both formats are given beside the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from therock_outputs.native_packages.files import FileMaker
+from therock_outputs.native_packages.pieces import PieceMaker
+from therock_outputs.native_packages.spool import Spool
+
+__all__ = ["Tools"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all packages of a build share."""
+
+    maker: PieceMaker
+    spool: Spool
+    files: FileMaker
+    mtime: int
+    """Seconds since the epoch: the only time in a package."""
+    sign_key: str | None = None
+    """The GPG key that rpms are signed with."""
