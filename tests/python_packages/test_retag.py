@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from therock_outputs.errors import IntegrityError, UsageError
 from therock_outputs.python_packages.retag import Retag, retag_wheel, retagged_name
 from therock_outputs.python_packages.retag_selector import retag_selector
 from therock_outputs.python_packages.sdist import write_selector
-from therock_outputs.python_packages.wheel import WheelMetadata, WheelWriter, pack
+from therock_outputs.python_packages.wheel import Packed, WheelMetadata, WheelWriter, pack
 
 RETAG = Retag("7.13.0rc2", "7.13.0")
 MTIME = 1_700_000_000
@@ -134,6 +135,24 @@ def test_all_other_bytes_stay_compressed_as_they_were(tmp_path: Path) -> None:
     assert "other==7.13.0rc21\n" in text
     assert "another>=7.13.0rc2\n" in text
     assert text.endswith("\n# Title\n\nVersion: 7.13.0rc2\nrocm-sdk-libraries==7.13.0rc2\n")
+
+
+def test_member_larger_than_four_gigabytes_keeps_its_size(tmp_path: Path) -> None:
+    directory = tmp_path / "rc"
+    directory.mkdir()
+    path = directory / "rocm_sdk_device_gfx942-7.13.0rc2-py3-none-manylinux_2_28_x86_64.whl"
+    size = 5 << 30
+    # Only what the zip says of it is so large.
+    huge = Packed(size, 0x1234, bytes(32), zlib.compress(b"not its data", wbits=-15))
+    with WheelWriter(path, MTIME) as writer:
+        writer.add("_rocm_sdk_libraries/huge", huge)
+        writer.finish(METADATA)
+    written = retag_wheel(path, _out(tmp_path), RETAG)
+    with zipfile.ZipFile(written.path) as archive:
+        info = archive.getinfo("_rocm_sdk_libraries/huge")
+        assert (info.file_size, info.CRC, info.compress_size) == (size, 0x1234, len(huge.data))
+        record = archive.read("rocm_sdk_device_gfx942-7.13.0.dist-info/RECORD").decode()
+    assert f"_rocm_sdk_libraries/huge,{huge.record_hash},{size}\n" in record
 
 
 def test_files_that_tell_the_version_are_changed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TypeAlias
 
 from therock_outputs.errors import ConflictError, NotFoundError
-from therock_outputs.indexes.closed_set import check_closed
+from therock_outputs.indexes.closed_set import check_closed, in_order_of_need
 from therock_outputs.indexes.distributions import (
     METADATA_SUFFIX,
     IndexedFile,
@@ -243,13 +243,14 @@ class _Build:
 
     def write(self) -> tuple[StorageLocation, ...]:
         """Put metadata and all pages; what is there already stays as it is."""
-        listed = {file.path for file in self.files}
-        beside = [
-            Upload(raw, StorageLocation(info.location.bucket, info.location.key + METADATA_SUFFIX))
-            for info, (file, raw) in self.known.items()
-            if file.path in listed
-        ]
-        self.storage.upload(beside, jobs=self.jobs)
+        known = {file.path: (info, raw) for info, (file, raw) in self.known.items()}
+        # Another job that looks meanwhile must not find a package without what it requires.
+        for group in in_order_of_need(self.files):
+            beside = []
+            for info, raw in (known[file.path] for file in group):
+                key = info.location.key + METADATA_SUFFIX
+                beside.append(Upload(raw, StorageLocation(info.location.bucket, key)))
+            self.storage.upload(beside, jobs=self.jobs)
         written = []
         for name in tuple(self.pages):
             for location in self._targets(name):
