@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from therock_outputs.artifacts.sample_run import write_sample_run
 _OURS, _EXTERNAL = "therock-ci-artifacts", "therock-ci-artifacts-external"
 _KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 _ROLE = "Take the role that may write there"
+_MADE = ["gfx94X-dcgpu", "multiarch"]
 _INPUTS = {"run_id": SPLIT, "families": "gfx94X-dcgpu"}
 
 
@@ -65,10 +67,15 @@ def _job(runner: Runner) -> JobResult:
 
 
 def _tarballs(server: S3Server, bucket: str, run: str) -> list[str]:
+    """What a run's tarballs are of."""
     client = _client(server)
     listed = client.list_objects_v2(Bucket=bucket, Prefix=f"{run}/tarballs/")
     client.close()
-    return [item["Key"] for item in listed.get("Contents", []) if item["Key"].endswith(".gz")]
+    names = [item["Key"] for item in listed.get("Contents", [])]
+    found = (
+        re.search(r"/therock-dist-linux-(.+)-7\.13\.0\.dev0\.tar\.gz$", name) for name in names
+    )
+    return [match[1] for match in found if match]
 
 
 def test_job_takes_the_role_that_the_bucket_table_names(runner: Runner, server: S3Server) -> None:
@@ -77,7 +84,7 @@ def test_job_takes_the_role_that_the_bucket_table_names(runner: Runner, server: 
     taken = job.step(_ROLE)
     assert taken.given["role-to-assume"] == "arn:aws:iam::692859939525:role/therock-ci"
     assert taken.given["aws-region"] == REGION
-    assert len(_tarballs(server, _OURS, "7001-linux")) == 1
+    assert _tarballs(server, _OURS, "7001-linux") == _MADE
 
 
 def _fork(tmp_path: Path) -> Path:
@@ -100,7 +107,7 @@ def test_forks_pull_request_takes_no_role_and_uses_what_the_runner_has(
     job = _job(replace(fork, environ={**fork.environ, **_KEYS}))
     assert job.outcome == "success", job.log
     assert job.step(_ROLE).outcome == "skipped"
-    assert len(_tarballs(server, _EXTERNAL, "ROCm-TheRock/7002-linux")) == 1
+    assert _tarballs(server, _EXTERNAL, "ROCm-TheRock/7002-linux") == _MADE
 
 
 def test_other_repositories_take_a_role_only_when_their_owner_lists_them(
@@ -116,4 +123,4 @@ def test_other_repositories_take_a_role_only_when_their_owner_lists_them(
     assert job.outcome == "success", job.log
     role = job.step(_ROLE).given["role-to-assume"]
     assert role == "arn:aws:iam::692859939525:role/therock-ci-external"
-    assert len(_tarballs(server, _EXTERNAL, "someone-rocm/7003-linux")) == 1
+    assert _tarballs(server, _EXTERNAL, "someone-rocm/7003-linux") == _MADE
