@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,8 +76,8 @@ def test_wheels_are_installed_tested_and_reported_on_each_machine(
     built = runner.run("build-python-packages.yml", _INPUTS)
     assert built.outcome == "success", built.log
     machines = [{"target": "gfx942", "runner": "one"}, {"target": "gfx1100", "runner": "other"}]
-    inputs = {"run_id": "7001", "machines": json.dumps(machines)}
-    done = runner.run("test-wheels.yml", {**inputs, "gpu": False})
+    inputs = {"run_id": "7001", "machines": json.dumps(machines), "gpu": False}
+    done = runner.run("test-wheels.yml", {**inputs, "packages": "rocm"})
     assert done.outcome == "success", done.log
     assert len(done.jobs["test-wheels"]) == 2
     for target in ("gfx942", "gfx1100"):
@@ -93,6 +96,7 @@ def test_release_promotes_nothing_whose_tests_failed(runner: Runner, staging: Pa
     # The tests want a GPU, which the sample's programs do not find; the report is there even so.
     tests = done.job("test")
     assert tests.outcome == "failure"
+    assert ", 0 fail\n" in tests.step("Install and test").log
     assert "::error::rocminfo finds no GPU of the target" in tests.step("Ask the GPU").log
     assert (run / "logs" / "test-wheels-gfx942" / "rocminfo.txt").is_file()
     assert done.job("native").outcome == "skipped"
@@ -110,15 +114,36 @@ def test_release_does_only_what_is_asked(runner: Runner, staging: Path) -> None:
     assert set(outcomes.values()) == {"skipped"}
 
 
-def test_native_packages_of_both_formats_are_built_and_uploaded(
-    runner: Runner, staging: Path
+@pytest.fixture
+def signing_key(tmp_path: Path) -> Iterator[str]:
+    """An armored secret key, without a passphrase."""
+    # Not below tmp_path: the path of the agent's socket may not be long.
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
+        gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", ""]
+        user = "Tests <tests@example.invalid>"
+        subprocess.run([*gpg, "--quick-gen-key", user, "ed25519", "sign"], check=True)
+        key = subprocess.run(
+            [*gpg, "--armor", "--export-secret-keys"], check=True, capture_output=True, text=True
+        )
+        yield key.stdout
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=True)
+
+
+def test_native_packages_of_both_formats_are_built_signed_and_uploaded(
+    runner: Runner, staging: Path, signing_key: str
 ) -> None:
+    runner.secrets["signing_key"] = signing_key
     done = runner.run("build-native-packages.yml", {**_INPUTS, "targets": "gfx942"})
     assert done.outcome == "success", done.log
     assert len(done.jobs["native-packages"]) == 2
     packages = staging / "7001-linux" / "packages"
-    assert (packages / "deb" / "dists" / "stable" / "Release").is_file()
-    assert (packages / "rpm" / "x86_64" / "repodata" / "repomd.xml").is_file()
+    assert (packages / "deb" / "dists" / "stable" / "InRelease").is_file()
+    assert (packages / "rpm" / "x86_64" / "repodata" / "repomd.xml.asc").is_file()
+    # The key is in no file and no log once its step is over.
+    secret = signing_key.splitlines()[3]
+    assert secret not in done.log
+    for path in runner.directory.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes()
 
 
 def test_promotion_is_shown_and_then_done(runner: Runner, staging: Path) -> None:
