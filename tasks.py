@@ -38,6 +38,11 @@ _ON_CONFLICT = Flag(
     "first",
     choices=("error", "first", "last"),
 )
+_NO_LISTINGS = Flag(
+    "no_listings",
+    "Write no index.html pages: the CI buckets make their own.",
+    Kind.SWITCH,
+)
 _CACHE_DIR = Flag(
     "cache_dir",
     "Keep fetched archives here by digest, and use those that are there.",
@@ -126,11 +131,6 @@ _ARTIFACTS_DIR = Flag(
     Kind.PATH,
     "DIR",
     "build/24217435275/archives",
-)
-_NO_LISTINGS = Flag(
-    "no_listings",
-    "Write no index.html pages: the CI buckets make their own.",
-    Kind.SWITCH,
 )
 _PUBLISH = (
     Flag(
@@ -629,46 +629,6 @@ def mirror_deps(work: Work, **own: object) -> object:
 
 @job(
     Heading.LOOKUPS,
-    shared=("release_type", "package_version"),
-    own=(
-        Flag("rocm_version", "The base version.", metavar="X.Y.Z", example="7.13.0"),
-        Flag(
-            "version_file",
-            "TheRock's version.json, for the base version; ./version.json by default.",
-            Kind.PATH,
-            "FILE",
-            "TheRock/version.json",
-        ),
-        Flag(
-            "date",
-            "The build's date; today's in UTC by default.",
-            metavar="YYYYMMDD",
-            example="20251124",
-        ),
-        Flag("commit", "The build's commit; for ci and dev.", metavar="SHA", example="f689a8ea"),
-        Flag("prerelease", "The number of a release candidate.", Kind.NUMBER, "N", "2"),
-        Flag(
-            "bkc_base",
-            "The date of the nightly that a nightly-bkc is based on.",
-            metavar="YYYYMMDD",
-            example="20251120",
-        ),
-    ),
-    exclusive=(("package_version", "rocm_version"), ("package_version", "version_file")),
-    example=(
-        "./inv compute-version --release-type nightly --rocm-version 7.13.0 --date 20251124\n"
-        "./inv compute-version --package-version 7.13.0rc2"
-    ),
-)
-def compute_version(work: Work, **own: object) -> object:
-    """Compute the Python, deb and rpm versions of a build."""
-    from therock_outputs.commands.versions import VersionOptions, show_versions
-
-    return show_versions(VersionOptions.of(work.settings, own), work.console)
-
-
-@job(
-    Heading.LOOKUPS,
     shared=(*_PLACE, "upload_run_id"),
     own=(
         Flag(
@@ -709,6 +669,46 @@ def where(work: Work, **own: object) -> object:
     from therock_outputs.commands.where import WhereOptions, show_place
 
     return show_place(work.settings, WhereOptions.of(own), work.console)
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=("release_type", "package_version"),
+    own=(
+        Flag("rocm_version", "The base version.", metavar="X.Y.Z", example="7.13.0"),
+        Flag(
+            "version_file",
+            "TheRock's version.json, for the base version; ./version.json by default.",
+            Kind.PATH,
+            "FILE",
+            "TheRock/version.json",
+        ),
+        Flag(
+            "date",
+            "The build's date; today's in UTC by default.",
+            metavar="YYYYMMDD",
+            example="20251124",
+        ),
+        Flag("commit", "The build's commit; for ci and dev.", metavar="SHA", example="f689a8ea"),
+        Flag("prerelease", "The number of a release candidate.", Kind.NUMBER, "N", "2"),
+        Flag(
+            "bkc_base",
+            "The date of the nightly that a nightly-bkc is based on.",
+            metavar="YYYYMMDD",
+            example="20251120",
+        ),
+    ),
+    exclusive=(("package_version", "rocm_version"), ("package_version", "version_file")),
+    example=(
+        "./inv compute-version --release-type nightly --rocm-version 7.13.0 --date 20251124\n"
+        "./inv compute-version --package-version 7.13.0rc2"
+    ),
+)
+def compute_version(work: Work, **own: object) -> object:
+    """Compute the Python, deb and rpm versions of a build."""
+    from therock_outputs.commands.versions import VersionOptions, show_versions
+
+    return show_versions(VersionOptions.of(work.settings, own), work.console)
 
 
 # --------------------------------------------------------------------- trying things here
