@@ -38,6 +38,11 @@ _ON_CONFLICT = Flag(
     "first",
     choices=("error", "first", "last"),
 )
+_NO_LISTINGS = Flag(
+    "no_listings",
+    "Write no index.html pages: the CI buckets make their own.",
+    Kind.SWITCH,
+)
 _CACHE_DIR = Flag(
     "cache_dir",
     "Keep fetched archives here by digest, and use those that are there.",
@@ -204,11 +209,7 @@ _PUBLISH = (
         "DIR",
         "build/manifests",
     ),
-    Flag(
-        "no_listings",
-        "Write no index.html pages: the CI buckets make their own.",
-        Kind.SWITCH,
-    ),
+    _NO_LISTINGS,
     Flag(
         "upload_bucket",
         "Write to this bucket; by default to the one that the run's kind decides.",
@@ -599,6 +600,85 @@ def upload(work: Work, **own: object) -> object:
 
 @job(
     Heading.OUTPUTS,
+    shared=(*_PLACE, "upload_run_id", "artifact_group", "dry_run", "jobs"),
+    own=(
+        Flag(
+            "build_dir",
+            "The build tree, which holds logs/; build by default.",
+            Kind.PATH,
+            "DIR",
+            "TheRock/build",
+        ),
+        Flag("stage", "The build stage whose logs they are.", metavar="NAME", example="math-libs"),
+        Flag(
+            "amdgpu_family",
+            "The family that the stage was built for, if it is built for each.",
+            metavar="NAME",
+            example="gfx94X-dcgpu",
+        ),
+        Flag(
+            "job_status",
+            "How the job went; the summary links artifacts only of one that succeeded.",
+            Kind.CHOICE,
+            "STATUS",
+            "failure",
+            choices=("success", "failure", "cancelled"),
+        ),
+        _NO_LISTINGS,
+    ),
+    exclusive=(("artifact_group", "stage"),),
+    example=(
+        "./inv upload-logs --run-id 24217435275 --stage math-libs --amdgpu-family gfx94X-dcgpu\n"
+        "./inv upload-logs --run-id local --artifact-group gfx94X-dcgpu --staging-dir staging "
+        "--job-status failure"
+    ),
+)
+def upload_logs(work: Work, **own: object) -> object:
+    """Upload the logs of a build stage, however it ended.
+
+    Logs, ninja's and ccache's logs as archives, profiling summaries, build-time analysis and the
+    manifest; then listing pages. What is missing is said and is no failure.
+    """
+    from therock_outputs.commands.logs import LogOptions
+    from therock_outputs.commands.logs import upload_logs as put
+
+    return put(work.settings, LogOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=(*_PLACE, "upload_run_id", "dry_run", "jobs"),
+    own=(
+        Flag(
+            "report_dir",
+            "The directory that holds the reports.",
+            Kind.PATH,
+            "DIR",
+            "build/reports",
+        ),
+        Flag(
+            "subfolder",
+            "What they are the reports of: their directory's name below logs/.",
+            metavar="NAME",
+            example="rocblas-gfx942",
+        ),
+        _NO_LISTINGS,
+    ),
+    example="./inv upload-report --run-id 24217435275 --report-dir reports --subfolder rocblas",
+)
+def upload_report(work: Work, **own: object) -> object:
+    """Upload test reports with their index.
+
+    An index.html of their own stays; without one they get a listing page.
+    """
+    from therock_outputs.commands.logs import ReportOptions
+    from therock_outputs.commands.logs import upload_report as put
+
+    return put(work.settings, ReportOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
     shared=(
         "release_type",
         "run_github_repo",
@@ -657,6 +737,50 @@ def mirror_deps(work: Work, **own: object) -> object:
 
 
 # ----------------------------------------------------------------------- looking things up
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=(*_PLACE, "upload_run_id"),
+    own=(
+        Flag(
+            "promote_to",
+            "The place of promoted packages of this kind instead of a run's.",
+            Kind.CHOICE,
+            "TYPE",
+            "nightly",
+            choices=("dev", "nightly", "prerelease", "release", "dev-bkc", "nightly-bkc"),
+        ),
+        Flag(
+            "layout",
+            "How the places of promoted packages are laid out; classic by default.",
+            Kind.CHOICE,
+            "NAME",
+            "product",
+            choices=("classic", "product"),
+        ),
+        Flag(
+            "trusted_repositories",
+            "Whose jobs may assume a role; ROCm/TheRock and ROCm/rockrel by default.",
+            Kind.LIST,
+            "LIST",
+            "ROCm/TheRock,ROCm/rockrel",
+        ),
+    ),
+    example=(
+        "./inv where --run-id 24217435275\n"
+        "./inv where --run-id 24217435275 --promote-to nightly --layout product"
+    ),
+)
+def where(work: Work, **own: object) -> object:
+    """Say where a job writes, and with which role.
+
+    In CI bucket, root, url, region and write_role are outputs of the step; write_role is empty
+    where no role may be assumed and the runner's own credentials decide.
+    """
+    from therock_outputs.commands.where import WhereOptions, show_place
+
+    return show_place(work.settings, WhereOptions.of(own), work.console)
 
 
 @job(
