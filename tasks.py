@@ -194,6 +194,45 @@ _ARTIFACTS_DIR = Flag(
     "DIR",
     "build/24217435275/archives",
 )
+_PARTS = Flag(
+    "only",
+    "Only these: tarballs, wheels, packages; everything by default.",
+    Kind.LIST,
+    "NAMES",
+    "tarballs,wheels",
+    choices=("tarballs", "wheels", "packages"),
+)
+_LAYOUT = Flag(
+    "layout",
+    "Which of the two sets of distribution buckets; classic by default.",
+    Kind.CHOICE,
+    "NAME",
+    "product",
+    choices=("classic", "product"),
+)
+_VARIANT = Flag(
+    "build_variant",
+    "A build with a sanitizer, which has places of its own and no wheels.",
+    Kind.CHOICE,
+    "NAME",
+    "asan",
+    choices=("release", "asan"),
+)
+_WITHDRAW = (
+    Flag(
+        "version",
+        "The version, in its Python form; the word alone does, too.",
+        metavar="VERSION",
+        example="7.13.0rc2",
+        positional=True,
+    ),
+    _LAYOUT,
+    _PARTS,
+    _VARIANT,
+    Flag("reason", "Why, for people; installers show it.", metavar="TEXT", example="'hangs'"),
+    Flag("undo", "Put the version back.", Kind.SWITCH),
+    _SIGN_KEY,
+)
 _PUBLISH = (
     Flag(
         "logs_dir",
@@ -734,6 +773,98 @@ def mirror_deps(work: Work, **own: object) -> object:
     from therock_outputs.commands.mirror import MirrorOptions, mirror_dependencies
 
     return mirror_dependencies(work.settings, MirrorOptions.of(work.settings, own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=(
+        "run_id",
+        "run_github_repo",
+        "platform",
+        "release_type",
+        "package_version",
+        "staging_dir",
+        "bucket",
+        "prefix",
+        "work_dir",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        _LAYOUT,
+        _PARTS,
+        _VARIANT,
+        Flag(
+            "multi_arch_targets",
+            "Keep only these GPU targets or families; for --release-type release.",
+            Kind.LIST,
+            "LIST",
+            "gfx942,gfx1100",
+        ),
+        Flag(
+            "date",
+            "The date of a version that carries none; today's in UTC by default.",
+            metavar="YYYYMMDD",
+            example="20251124",
+        ),
+        Flag(
+            "dest_version",
+            "The final version; by default the release candidate's without its rc.",
+            metavar="VERSION",
+            example="7.13.0",
+        ),
+        _SIGN_KEY,
+        Flag("yes", "Confirm that a prerelease becomes a release.", Kind.SWITCH),
+    ),
+    example=(
+        "./inv promote --run-id 24217435275 --release-type nightly --dry-run\n"
+        "./inv promote --run-id 24217435275 --release-type release --dest-version 7.13.0 --yes"
+    ),
+)
+def promote(work: Work, **own: object) -> object:
+    """Copy a run's outputs to the distribution buckets.
+
+    The server copies; each copy is verified, and pointers come last. Repositories and indexes
+    that runs share are merged. For a release, a prerelease's wheels get their final version.
+    """
+    from therock_outputs.commands.promote import PromoteOptions, promote_run
+
+    return promote_run(work.settings, PromoteOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=("release_type", "staging_dir", "dry_run", "jobs"),
+    own=_WITHDRAW,
+    example="./inv yank 7.13.0rc2 --release-type prerelease --reason 'hangs on gfx942'",
+)
+def yank(work: Work, **own: object) -> object:
+    """Leave a promoted version to those who pin it.
+
+    pip indexes mark it (PEP 592), apt and rpm repositories no longer list it, latest.json passes
+    it over. Its files stay.
+    """
+    from therock_outputs.commands.promote import WithdrawOptions, withdraw_version
+    from therock_outputs.indexes.withdrawn import How
+
+    return withdraw_version(work.settings, WithdrawOptions.of(own), How.YANKED, work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=("release_type", "staging_dir", "dry_run", "jobs"),
+    own=_WITHDRAW,
+    example="./inv unpublish 7.13.0rc2 --release-type prerelease",
+)
+def unpublish(work: Work, **own: object) -> object:
+    """Take a promoted version out of every index.
+
+    Its files stay where they are, and their addresses go on working.
+    """
+    from therock_outputs.commands.promote import WithdrawOptions, withdraw_version
+    from therock_outputs.indexes.withdrawn import How
+
+    return withdraw_version(work.settings, WithdrawOptions.of(own), How.UNPUBLISHED, work.console)
 
 
 # ----------------------------------------------------------------------- looking things up
