@@ -5,7 +5,8 @@
 
 ``plain`` does what a script would: it extracts the archives, copies each package's files into a
 directory, asks patchelf for each ELF file's SONAME and RPATH and has it add every entry of the new
-one, packs the directory with ``zipfile`` at level 6, and the rest with ``tarfile`` for devel. The limit decodes every archive,
+one, packs the directory with ``zipfile`` at level 6, and the rest with ``tarfile`` for devel. The
+limit decodes every archive,
 digests every byte with SHA-256 and deflates it once with libdeflate at the level of the packages,
 on all cores, and keeps nothing. ``zlib`` is how large the packages' files would be at zlib's level
 6. All are whole processes; figures are wall seconds, CPU seconds with those of children, peak
