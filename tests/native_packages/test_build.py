@@ -381,6 +381,15 @@ def test_every_package_of_the_sample_run_is_what_dpkg_rpm_and_elfdeps_say(tmp_pa
     assert figures["files_rewritten"] > 5
 
 
+def test_temporary_files_that_are_cut_short_are_told_of(tmp_path: Path) -> None:
+    with Spool(tmp_path) as spool:
+        place = spool.put(b"some bytes")
+        assert spool.read(place) == b"some bytes"
+        os.ftruncate(spool.descriptor, 4)
+        with pytest.raises(IntegrityError, match="temporary files were cut short"):
+            spool.read(place)
+
+
 def test_builder_digest_is_of_the_builders_files() -> None:
     assert len(builder_digest()) == 64
     assert builder_digest() == builder_digest()

@@ -14,7 +14,7 @@ from posixpath import basename, dirname
 from typing import BinaryIO
 
 from therock_outputs.artifacts.archives import Kind
-from therock_outputs.errors import IntegrityError, UsageError
+from therock_outputs.errors import UsageError
 from therock_outputs.native_packages.documents import CHANGE
 from therock_outputs.native_packages.entries import Entry
 from therock_outputs.native_packages.package import PackagePlan
@@ -479,4 +479,4 @@ def _write_payload(
     payload.header(_trailer())
     payload.finish()
     if payload.size != expected:
-        raise IntegrityError(f"a payload of {payload.size} bytes, where {expected} were expected")
+        raise AssertionError(f"a payload of {payload.size} bytes, and {expected} were told of")
