@@ -212,7 +212,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
                 plans, [archive], tmp_path / "out", tmp_path / "work", mtime=MTIME
             )
     with monkeypatch.context() as patched:
-        patched.setattr(rpm, "_write_payload", lambda *_args, **_named: full())
+        patched.setattr(rpm, "write_payload", lambda *_args, **_named: full())
         with pytest.raises(StorageError, match=r"\.rpm cannot be written \(No space left"):
             build_native_packages(
                 plans, [archive], tmp_path / "out", tmp_path / "work", mtime=MTIME
