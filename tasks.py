@@ -81,6 +81,12 @@ _TARBALLS = (
         "~/.cache/therock-segments",
     ),
 )
+_BUILD_VARIANT = Flag(
+    "build_variant",
+    "Packages of such a build: native ones get a name of their own, others say so.",
+    metavar="NAME",
+    example="asan",
+)
 _PYTHON = (
     Flag(
         "linux_amdgpu_families",
@@ -102,12 +108,7 @@ _PYTHON = (
         metavar="TAG",
         example="manylinux_2_28_x86_64",
     ),
-    Flag(
-        "build_variant",
-        "Say in the packages' summaries that they are of such a build.",
-        metavar="NAME",
-        example="asan",
-    ),
+    _BUILD_VARIANT,
     Flag(
         "strict",
         "Fail when a Python package had to leave something out that no rule leaves out.",
@@ -118,6 +119,67 @@ _PYTHON = (
         "Compile the launchers that stand for links with this C compiler.",
         metavar="COMMAND",
         example="musl-gcc",
+    ),
+)
+_SIGN_KEY = Flag(
+    "sign_key",
+    "Sign rpms and repositories with this GPG key, of the keyring or in a file.",
+    metavar="KEY",
+    example="rocm@example.org",
+)
+_NATIVE = (
+    Flag(
+        "rocm_version",
+        "The packages' version, in any form; the package version by default.",
+        metavar="VERSION",
+        example="7.13.0~20251124",
+    ),
+    Flag(
+        "deb_version",
+        "The debs' version, where it does not follow from that.",
+        metavar="VERSION",
+        example="7.13.0~pre2",
+    ),
+    Flag(
+        "rpm_version",
+        "The rpms' version, where it does not follow from that.",
+        metavar="VERSION",
+        example="7.13.0~rc2",
+    ),
+    Flag(
+        "version_suffix",
+        "The debs' revision and the rpms' release; the run's number by default.",
+        metavar="TEXT",
+        example="24217435275",
+    ),
+    Flag(
+        "install_prefix",
+        "Where the packages install to; /opt/rocm/core-X.Y by default.",
+        metavar="DIR",
+        example="/opt/rocm/core-7.13",
+    ),
+    Flag(
+        "definitions",
+        "Packages as this file defines them, such as TheRock's package.json.",
+        Kind.PATH,
+        "FILE",
+        "package.json",
+    ),
+    Flag("keep_runpath", "Leave RUNPATH in ELF files instead of RPATH.", Kind.SWITCH),
+    Flag(
+        "compression",
+        "How packages are compressed: zstd, or xz for old systems.",
+        Kind.CHOICE,
+        "METHOD",
+        "xz",
+        choices=("zstd", "xz"),
+    ),
+    _SIGN_KEY,
+    Flag(
+        "date",
+        "The date of a version that has none; the day of the first call by default.",
+        metavar="YYYYMMDD",
+        example="20251124",
     ),
 )
 _ARTIFACTS_DIR = Flag(
@@ -179,7 +241,7 @@ _PUBLISH = (
     own=(
         Flag(
             "only",
-            "Run these steps only: fetch, tarballs, python, upload.",
+            "Run these steps only: fetch, tarballs, python, native, upload.",
             Kind.LIST,
             "STEPS",
             "fetch",
@@ -188,6 +250,7 @@ _PUBLISH = (
         Flag("from_", "Begin with this step.", metavar="STEP", example="tarballs"),
         *_TARBALLS,
         *_PYTHON,
+        *_NATIVE,
         _ON_CONFLICT,
         _UNVERIFIED,
         _CACHE_DIR,
@@ -467,8 +530,57 @@ def build_python_packages(work: Work, **own: object) -> object:
 
 @job(
     Heading.OUTPUTS,
+    shared=(*_PLACE, "output_dir", "package_version", "dry_run", "jobs"),
+    own=(
+        Flag("pkg_type", "deb, rpm or both; both by default.", Kind.LIST, "TYPES", "deb"),
+        Flag(
+            "targets",
+            "GPU targets, or families of a run by family; all that the run has by default.",
+            Kind.LIST,
+            "TARGETS",
+            "gfx942,gfx1100",
+        ),
+        Flag(
+            "packages",
+            "Build the packages of these definitions only.",
+            Kind.LIST,
+            "NAMES",
+            "amdrocm-llvm,amdrocm-core",
+        ),
+        _BUILD_VARIANT,
+        *_NATIVE,
+        Flag(
+            "explain",
+            "Say why a package looks as it does, and build nothing.",
+            metavar="PACKAGE",
+            example="amdrocm-core7.13",
+        ),
+        _UNVERIFIED,
+        _CACHE_DIR,
+        _ARTIFACTS_DIR,
+    ),
+    exclusive=(("dry_run", "explain"), ("rocm_version", "package_version")),
+    example=(
+        "./inv build-native-packages --run-id 24217435275 --pkg-type deb --targets gfx942\n"
+        "./inv build-native-packages --run-id sample --dry-run\n"
+        "./inv build-native-packages --run-id sample --explain amdrocm-core"
+    ),
+)
+def build_native_packages(work: Work, **own: object) -> object:
+    """Build the deb and rpm packages of a run.
+
+    Both formats from one reading of the archives, and repositories of them that apt, dnf and
+    zypper read. What cannot be built is told before anything is written.
+    """
+    from therock_outputs.commands.release import ChainOptions, run_native_packages
+
+    return run_native_packages(work.settings, ChainOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
     shared=(*_PLACE, "output_dir", "upload_run_id", "dry_run", "jobs"),
-    own=(_ARTIFACTS_DIR, _UNVERIFIED, *_PUBLISH),
+    own=(_ARTIFACTS_DIR, _UNVERIFIED, _SIGN_KEY, *_PUBLISH),
     example=(
         "./inv upload --run-id 24217435275\n"
         "./inv upload --run-id local --staging-dir staging --logs-dir build/logs"
@@ -585,6 +697,89 @@ def compute_version(work: Work, **own: object) -> object:
     from therock_outputs.commands.versions import VersionOptions, show_versions
 
     return show_versions(VersionOptions.of(work.settings, own), work.console)
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=(
+        "run_github_repo",
+        "platform",
+        "release_type",
+        "staging_dir",
+        "bucket",
+        "prefix",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "before",
+            "The first side: a run, a commit, a directory or a tarball; the word alone does.",
+            metavar="A",
+            example="24217435275",
+            positional=True,
+        ),
+        Flag(
+            "after",
+            "The second side, as the first.",
+            metavar="B",
+            example="24299999999",
+            positional=True,
+        ),
+        Flag("files", "Read changed archives on a server, too, to compare files.", Kind.SWITCH),
+        Flag("no_files", "Compare archives by their sizes alone.", Kind.SWITCH),
+        Flag(
+            "min_change",
+            "Leave changes out of the tables that are smaller.",
+            metavar="SIZE",
+            example="1MB",
+        ),
+        Flag(
+            "top",
+            "Rows of each table; 20 by default, 0 for all.",
+            Kind.NUMBER,
+            "N",
+            "50",
+            minimum=0,
+        ),
+        Flag(
+            "max_growth",
+            "Fail when the whole grew by more: a size, or a share of what it was.",
+            metavar="LIMIT",
+            example="500MB",
+        ),
+        Flag("html", "Write a page with pictures here.", Kind.PATH, "FILE", "compare.html"),
+        Flag(
+            "markdown",
+            "Write Markdown here; in CI the step's summary gets it anyway.",
+            Kind.PATH,
+            "FILE",
+            "compare.md",
+        ),
+        Flag(
+            "cache_dir",
+            "Keep lists of what archives hold here by digest, beside what fetch keeps.",
+            Kind.PATH,
+            "DIR",
+            "~/.cache/therock",
+        ),
+    ),
+    exclusive=(("files", "no_files"),),
+    example=(
+        "./inv compare 24217435275 24299999999 --files --html compare.html\n"
+        "./inv compare build/old build/new --max-growth 2%\n"
+        "./inv compare old.tar.gz new.tar.gz --top 50 --min-change 1MB"
+    ),
+)
+def compare(work: Work, **own: object) -> object:
+    """Show what grew between two runs, trees or tarballs.
+
+    Archives, components, stages and files, the largest change first, and the submodules whose
+    pins changed. Runs on a server are compared by their listing; with --files the archives that
+    changed are read, too, and nothing is stored. Exit code 1 over --max-growth.
+    """
+    from therock_outputs.commands.compare import CompareOptions, compare_runs
+
+    return compare_runs(work.settings, CompareOptions.of(own), work.console)
 
 
 # --------------------------------------------------------------------- trying things here

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from therock_outputs.github.actions import load_event
-from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
+from therock_outputs.layout import ReleaseType, StorageLocation, WorkflowOutputRoot
 from therock_outputs.settings import Settings
 from therock_outputs.storage import LocalStorage, Storage, open_storage
 
@@ -31,6 +31,8 @@ class Places:
     source: WorkflowOutputRoot
     destination: WorkflowOutputRoot
     storage: Storage
+    release_type: ReleaseType = ReleaseType.CI
+    """The kind of run that is written."""
     endpoint: str | None = None
     """The S3 server's URL; None: Amazon's."""
     shown_staging_dir: Path | None = None
@@ -91,7 +93,8 @@ def places_of(
         prefix=upload_prefix if upload_prefix is not None else settings.prefix,
     )
     endpoint = next((environ[name] for name in _ENDPOINTS if environ.get(name)), None)
-    places = Places(source, destination, open_storage(settings.staging_dir), endpoint)
+    storage = open_storage(settings.staging_dir)
+    places = Places(source, destination, storage, settings.release_type, endpoint)
     _say_why(places)
     return places
 

@@ -38,7 +38,7 @@ def test_plan_says_where_everything_goes_and_what_may_be_replaced(tmp_path: Path
         UploadSources(
             archives=((archive, "0" * 64),),
             tarballs=tarballs,
-            logs=tmp_path / "logs",
+            logs=(tmp_path / "logs",),
             manifest=b"{}",
         ),
     )

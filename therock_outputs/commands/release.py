@@ -16,9 +16,13 @@ from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.commands.sample import DEFAULT_STAGING, complete_sample
 from therock_outputs.console import Console
 from therock_outputs.errors import UsageError
+from therock_outputs.layout import Platform, parse_package_format
+from therock_outputs.layout.versions import parse_date
+from therock_outputs.native_packages.pieces import Compression
 from therock_outputs.places import Places, places_of
 from therock_outputs.python_packages.catalog import PackageKind
 from therock_outputs.release.chain import (
+    NativeOptions,
     PythonOptions,
     Release,
     ReleaseOptions,
@@ -33,7 +37,14 @@ from therock_outputs.settings import Settings
 from therock_outputs.storage import LocalStorage
 from therock_outputs.tarballs.encoding import DEFAULT_LEVELS, Encoding, TarballFormat
 
-__all__ = ["ChainOptions", "run_chain", "run_python_packages", "run_tarballs", "run_upload"]
+__all__ = [
+    "ChainOptions",
+    "run_chain",
+    "run_native_packages",
+    "run_python_packages",
+    "run_tarballs",
+    "run_upload",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +75,20 @@ class ChainOptions:
     wheel_compression_level: int | None = None
     strict: bool = False
     launcher_cc: str | None = None
+    pkg_type: Sequence[str] = ()
+    targets: Sequence[str] = ()
+    rocm_version: str | None = None
+    deb_version: str | None = None
+    rpm_version: str | None = None
+    version_suffix: str | None = None
+    install_prefix: str = ""
+    definitions: Path | None = None
+    packages: Sequence[str] = ()
+    keep_runpath: bool = False
+    compression: str = Compression.ZSTD.value
+    sign_key: str | None = None
+    date: str | None = None
+    explain: str | None = None
 
     @classmethod
     def of(cls, own: Mapping[str, Any]) -> Self:
@@ -81,6 +106,23 @@ def run_python_packages(
 ) -> ReleaseReport:
     """The task ``build-python-packages``: fetch what is missing, then build."""
     return run_chain(settings, replace(options, only=("fetch", "python")), console)
+
+
+def run_native_packages(
+    settings: Settings, options: ChainOptions, console: Console
+) -> ReleaseReport:
+    """The task ``build-native-packages``: fetch what is missing, then build.
+
+    With ``explain`` nothing is built: the plan of one package is told.
+    """
+    if settings.platform != Platform.LINUX:
+        raise UsageError(
+            f"deb and rpm packages are made of runs for Linux, not {settings.platform}; "
+            "give --platform linux"
+        )
+    if options.explain:
+        settings = replace(settings, dry_run=True)
+    return run_chain(settings, replace(options, only=("fetch", "native")), console)
 
 
 def run_upload(settings: Settings, options: ChainOptions, console: Console) -> ReleaseReport:
@@ -141,6 +183,8 @@ def _release_options(settings: Settings, options: ChainOptions) -> ReleaseOption
         manifests_dir=options.manifests_dir,
         listings=not options.no_listings,
         python=_python_options(settings, options),
+        native=_native_options(options),
+        date=parse_date(options.date) if options.date else None,
         mtime=source_date_epoch(os.environ),
     )
 
@@ -159,6 +203,25 @@ def _python_options(settings: Settings, options: ChainOptions) -> PythonOptions:
         compression_level=options.wheel_compression_level or PythonOptions().compression_level,
         strict=options.strict,
         launcher_cc=options.launcher_cc,
+    )
+
+
+def _native_options(options: ChainOptions) -> NativeOptions:
+    return NativeOptions(
+        formats=tuple(map(parse_package_format, options.pkg_type)) or NativeOptions().formats,
+        targets=tuple(options.targets),
+        version=options.rocm_version,
+        deb_version=options.deb_version,
+        rpm_version=options.rpm_version,
+        version_suffix=options.version_suffix,
+        install_prefix=options.install_prefix,
+        build_variant=options.build_variant,
+        definitions=options.definitions,
+        packages=tuple(options.packages),
+        keep_runpath=options.keep_runpath,
+        compression=Compression(options.compression),
+        sign_key=options.sign_key,
+        explain=options.explain,
     )
 
 

@@ -81,7 +81,7 @@ class NativePackageResult:
 def build_native_packages(
     packages: Sequence[PackagePlan],
     archives: Sequence[ArchiveFile],
-    output_dir: Path,
+    directories: Mapping[PackageFormat, Path],
     work_dir: Path,
     *,
     mtime: int,
@@ -93,7 +93,7 @@ def build_native_packages(
     large: int = LARGE,
     progress: Progress | None = None,
 ) -> NativePackageResult:
-    """Write the planned packages to ``{output_dir}/deb`` and ``{output_dir}/rpm``.
+    """Write the planned packages, each to the directory of its format.
 
     ``mtime`` (seconds since the epoch) is the only time in them. ``work_dir`` is for temporary
     files without names; files from ``large`` bytes are never held in memory.
@@ -106,7 +106,7 @@ def build_native_packages(
     if mtime > _LATEST:
         raise UsageError(f"an rpm cannot tell the time {mtime}; set SOURCE_DATE_EPOCH lower")
     by_name = _checked(packages, archives)
-    directories = {form: output_dir / form.value for form in {plan.format for plan in packages}}
+    directories = {form: directories[form] for form in sorted({plan.format for plan in packages})}
     for directory in (work_dir, *directories.values()):
         with os_errors(f"{directory} cannot be made"):
             directory.mkdir(parents=True, exist_ok=True)

@@ -34,8 +34,8 @@ class UploadSources:
     """A directory of tarballs with their SHA256SUMS."""
     python: tuple[tuple[str, Path, str], ...] = ()
     """Python packages: the name below the run's ``python/``, the file, its digest."""
-    logs: Path | None = None
-    """A directory laid out as the run's ``logs/``."""
+    logs: tuple[Path, ...] = ()
+    """Directories laid out as the run's ``logs/``."""
     manifests: Path | None = None
     """A directory laid out as the run's ``manifests/``."""
     manifest: bytes | None = None
@@ -94,7 +94,7 @@ def plan_upload(root: WorkflowOutputRoot, sources: UploadSources) -> UploadPlan:
             raise NotFoundError(f"{path}: is gone; run build-python-packages again")
         uploads.append(Upload(path, root.python(*name.split("/")), sha256=digest))
     for directory, place in (
-        (sources.logs, root.logs),
+        *((directory, root.logs) for directory in sources.logs),
         (sources.manifests, root.manifests),
     ):
         if directory is not None:

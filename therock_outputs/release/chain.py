@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from therock_outputs.artifacts.run_contents import RunManifest
 from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.console import Console
 from therock_outputs.errors import UsageError
+from therock_outputs.layout import PackageFormat
+from therock_outputs.native_packages.pieces import Compression
 from therock_outputs.places import Places
 from therock_outputs.python_packages.catalog import PackageKind
 from therock_outputs.release.state import Output, ReleaseState
@@ -19,6 +22,7 @@ from therock_outputs.tarballs.assemble import WrittenTarball
 from therock_outputs.tarballs.encoding import Encoding
 
 __all__ = [
+    "NativeOptions",
     "PlannedFile",
     "PythonOptions",
     "Release",
@@ -46,6 +50,35 @@ class PythonOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NativeOptions:
+    """What was asked for of the deb and rpm packages."""
+
+    formats: tuple[PackageFormat, ...] = (PackageFormat.DEB, PackageFormat.RPM)
+    targets: tuple[str, ...] = ()
+    """GPU targets, or families of an unsplit run; none: all that the run has."""
+    version: str | None = None
+    """In any of the three forms; None: the package version."""
+    deb_version: str | None = None
+    rpm_version: str | None = None
+    """Where they do not follow from the version."""
+    version_suffix: str | None = None
+    """deb's revision and rpm's release; None: the run id."""
+    install_prefix: str = ""
+    """Empty: by the version."""
+    build_variant: str = ""
+    definitions: Path | None = None
+    """None: the project's own."""
+    packages: tuple[str, ...] = ()
+    """Definitions to build; none: all."""
+    keep_runpath: bool = False
+    compression: Compression = Compression.ZSTD
+    sign_key: str | None = None
+    """Of the keyring, or a file with the key; None: nothing is signed."""
+    explain: str | None = None
+    """The package whose plan is told instead of doing anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseOptions:
     """What was asked for."""
 
@@ -67,6 +100,9 @@ class ReleaseOptions:
     manifests_dir: Path | None = None
     listings: bool = True
     python: PythonOptions = field(default_factory=PythonOptions)
+    native: NativeOptions = field(default_factory=NativeOptions)
+    date: dt.date | None = None
+    """What a version without a date of its own gets; None: the day of the release's first call."""
     mtime: int
     """Seconds since the epoch that everything inside of outputs carries."""
 
@@ -101,6 +137,8 @@ class Release:
     tarballs: tuple[WrittenTarball, ...] = ()
     python: tuple[Output, ...] = ()
     """Wheels and sdists, below ``python_dir``."""
+    native: tuple[Output, ...] = ()
+    """deb and rpm packages, below ``native_dir``."""
     transfers: tuple[Transfer, ...] | None = None
     """None: nothing was uploaded."""
     planned: tuple[PlannedFile, ...] = ()
@@ -115,6 +153,11 @@ class Release:
         return ReleaseState(self.work_dir / "release-state.json", name)
 
     @property
+    def date(self) -> dt.date:
+        """What a version without a date of its own gets; it stays when the release is repeated."""
+        return self.options.date or self.state.date or dt.datetime.now(dt.UTC).date()
+
+    @property
     def tarballs_dir(self) -> Path:
         """Where tarballs lie before they are uploaded."""
         return self.output_dir / "tarballs"
@@ -123,6 +166,19 @@ class Release:
     def python_dir(self) -> Path:
         """Where Python packages lie before they are uploaded; laid out as the run's ``python/``."""
         return self.output_dir / "python"
+
+    @property
+    def native_dir(self) -> Path:
+        """Where deb and rpm packages lie before they are uploaded, in repositories already.
+
+        Laid out as the run's ``packages/``.
+        """
+        return self.output_dir / "packages"
+
+    @property
+    def build_logs_dir(self) -> Path:
+        """Where steps leave their logs; laid out as the run's ``logs/``."""
+        return self.output_dir / "logs"
 
     @property
     def archives_dir(self) -> Path:

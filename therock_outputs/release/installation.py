@@ -8,10 +8,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from therock_outputs.formatting import is_address
+from therock_outputs.indexes.repositories import Snippet
+from therock_outputs.layout import PackageFormat
 
-__all__ = ["Installation", "PythonPlace", "install_python", "install_tarball"]
+__all__ = [
+    "Installation",
+    "NativeRepository",
+    "PythonPlace",
+    "install_native",
+    "install_python",
+    "install_tarball",
+]
 
 _SDIST = re.compile(r"rocm-(?P<version>\d[^/]*)\.tar\.gz")
+_PACKAGE = re.compile(r"(?P<name>[a-z0-9.+-]+?)(?:_|-(?=\d))[^/]*\.(?:deb|rpm)")
+_GATHERING = ("amdrocm-core-sdk", "amdrocm-core")
+"""Packages that bring much of ROCm; the first one that there is, is shown."""
 _DEVICE = re.compile(r"rocm_sdk_device_(?P<target>gfx[0-9a-z]+)-")
 
 
@@ -40,6 +52,23 @@ class PythonPlace:
     """Whether that index is there already."""
     run_flags: tuple[str, ...]
     """What tells the tasks which run in which staging directory: ``--run-id``, ``N``, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRepository:
+    """A repository of deb or rpm packages."""
+
+    kind: PackageFormat
+    url: str
+    """What a source line names: ``file:``, ``http:`` or ``https:``; ends in ``/``."""
+    packages: int
+    size: int
+    """Bytes of the packages of this release."""
+    snippets: tuple[Snippet, ...]
+    """Files that tell a package manager of it; the first is enough."""
+    key_url: str | None
+    """The public key of its signatures; None: not signed."""
+    filenames: tuple[str, ...]
 
 
 def install_tarball(urls: Sequence[str]) -> Installation | None:
@@ -76,6 +105,25 @@ def install_python(places: Iterable[PythonPlace]) -> Installation | None:
         commands.append(shlex.join([*command, "--packages", requirement]))
         return Installation("Python packages", tuple(commands))
     return None
+
+
+def install_native(repository: NativeRepository) -> Installation:
+    """Tell the machine of the repository, and install what gathers most of it."""
+    source = repository.snippets[0]
+    lines = source.text.splitlines()
+    commands = []
+    if repository.key_url is not None and repository.kind is PackageFormat.DEB:
+        key = shlex.join(["curl", "-fL", repository.key_url])
+        commands.append(f"{key} | sudo tee /etc/apt/keyrings/rocm.asc >/dev/null")
+    commands.append(f"printf '%s\\n' {shlex.join(lines)} | sudo tee {source.path}")
+    names = [match["name"] for name in repository.filenames if (match := _PACKAGE.fullmatch(name))]
+    wanted = next((name for name in (*_GATHERING, *sorted(names)) if name in names), None)
+    program = "apt-get" if repository.kind is PackageFormat.DEB else "dnf"
+    if repository.kind is PackageFormat.DEB:
+        commands.append("sudo apt-get update")
+    if wanted:
+        commands.append(f"sudo {program} install {wanted}")
+    return Installation(f"{repository.kind} packages", tuple(commands))
 
 
 def _requirement(filenames: Iterable[str]) -> str | None:

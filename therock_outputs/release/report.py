@@ -6,14 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from therock_outputs.layout import StorageLocation
+from therock_outputs.formatting import is_address
+from therock_outputs.indexes.repositories import PUBLIC_KEY, apt_snippets, rpm_snippets
+from therock_outputs.layout import PackageFormat, StorageLocation
 from therock_outputs.release.chain import PlannedFile, Release
 from therock_outputs.release.installation import (
     Installation,
+    NativeRepository,
     PythonPlace,
+    install_native,
     install_python,
     install_tarball,
 )
+from therock_outputs.release.native_step import by_format, repository_place
 from therock_outputs.release.python_step import index_places, name_of
 from therock_outputs.release.state import Output
 
@@ -52,6 +57,8 @@ class ReleaseReport:
     """pip's indexes of them: one, or one for each family."""
     package_find_links_urls: tuple[str, ...] = ()
     """The flat pages; none where listing pages are left out."""
+    repositories: tuple[NativeRepository, ...] = ()
+    """Of deb and rpm packages."""
     install: tuple[Installation, ...] = ()
     planned: tuple[PlannedFile, ...] = ()
     """Of a dry run: what would be written."""
@@ -65,10 +72,12 @@ def report_of(release: Release) -> ReleaseReport:
     tarballs = _tarballs(release)
     python = tuple(_python(release, name, output) for name, output in _named(release))
     places = _python_places(release)
+    repositories = tuple(_repositories(release))
     ways = (
         # The smallest useful one is a better example than the one with every GPU.
         install_tarball([t.url for t in sorted(tarballs, key=lambda tarball: tarball.size)]),
         install_python(places),
+        *map(install_native, repositories),
     )
     return ReleaseReport(
         run_id=root.run_id,
@@ -84,6 +93,7 @@ def report_of(release: Release) -> ReleaseReport:
             for place in places
             if release.options.listings
         ),
+        repositories=repositories,
         install=tuple(way for way in ways if way is not None),
         planned=release.planned,
     )
@@ -125,6 +135,30 @@ def _python_places(release: Release) -> Sequence[PythonPlace]:
         )
         for group, names in found[1 if shared else 0 :]
     ]
+
+
+def _repositories(release: Release) -> Iterable[NativeRepository]:
+    is_signed = release.options.native.sign_key is not None
+    for kind, packages in sorted(by_format(release.native).items()):
+        place = repository_place(release.places.destination, kind)
+        path = release.output_dir / place.relative_to(release.places.destination.root)
+        where = _url_of(release, place, path)
+        url = where if is_address(where) else Path(where).absolute().as_uri()
+        url = url.rstrip("/") + "/"
+        snippets = (
+            apt_snippets(url, signed=is_signed)
+            if kind is PackageFormat.DEB
+            else rpm_snippets(url, signed=is_signed, signed_packages=is_signed)
+        )
+        yield NativeRepository(
+            kind=kind,
+            url=url,
+            packages=len(packages),
+            size=sum(package.size for package in packages),
+            snippets=snippets,
+            key_url=url + PUBLIC_KEY if is_signed else None,
+            filenames=tuple(package.path.name for package in packages),
+        )
 
 
 def _url(release: Release, location: StorageLocation, *parts: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import hashlib
 import json
@@ -46,6 +47,8 @@ class _Content:
 
     run: str
     steps: Mapping[str, _Entry]
+    date: dt.date | None
+    """The day of its first call, where a version needed one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,17 @@ class ReleaseState:
         entry = self._steps().get(step)
         return entry.outputs if entry else None
 
+    @property
+    def date(self) -> dt.date | None:
+        """The day of this run's first release here; None when none was noted."""
+        content = self._read()
+        return content.date if content is not None and content.run == self.run else None
+
+    def note_date(self, date: dt.date) -> None:
+        """Remember the day: a version without a date of its own stays when all is repeated."""
+        if self.date != date:
+            self._write(self._steps(), date)
+
     def outputs_of(self, step: str, inputs: str) -> tuple[Output, ...] | None:
         """The outputs of a step that need not be repeated; None when it has to be.
 
@@ -88,10 +102,13 @@ class ReleaseState:
 
     def record(self, step: str, inputs: str, outputs: Sequence[Output]) -> None:
         """Note a finished step."""
-        steps = {**self._steps(), step: _Entry(inputs, tuple(outputs))}
+        self._write({**self._steps(), step: _Entry(inputs, tuple(outputs))}, self.date)
+
+    def _write(self, steps: Mapping[str, _Entry], date: dt.date | None) -> None:
         content = {
             "version": _VERSION,
             "run": self.run,
+            **({"date": date.isoformat()} if date else {}),
             "steps": {name: self._as_json(entry) for name, entry in steps.items()},
         }
         partial = self.path.with_name(f".{self.path.name}.partial")
@@ -125,7 +142,8 @@ class ReleaseState:
             if data["version"] != _VERSION:
                 return None
             steps = {name: self._entry(entry) for name, entry in data["steps"].items()}
-            return _Content(str(data["run"]), steps)
+            date = dt.date.fromisoformat(data["date"]) if "date" in data else None
+            return _Content(str(data["run"]), steps, date)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError):

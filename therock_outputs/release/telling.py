@@ -24,6 +24,12 @@ def tell(report: ReleaseReport, console: Console, environ: Mapping[str, str] = o
     for what, products in _kinds(report):
         _tell_products(what, products, console)
         console.say()
+    if report.repositories:
+        console.table(
+            ("packages", "number", "size", "repository"),
+            [(r.kind, r.packages, format_size(r.size), r.url) for r in report.repositories],
+        )
+        console.say()
     for way in report.install:
         console.say(f"To install {way.what}:")
         for command in way.commands:
@@ -34,7 +40,7 @@ def tell(report: ReleaseReport, console: Console, environ: Mapping[str, str] = o
     if report.index:
         console.say(f"Index:   {report.index}")
     append_outputs(environ, _outputs(report))
-    if report.uploaded or _kinds(report):
+    if report.uploaded or _kinds(report) or report.repositories:
         append_summary(environ, _summary(report))
 
 
@@ -57,6 +63,10 @@ def _outputs(report: ReleaseReport) -> dict[str, str]:
         if urls:
             # One for each family of an unsplit run: pip takes several, parted by spaces.
             outputs[name] = " ".join(urls)
+    if report.repositories:
+        outputs["package_repository_url"] = report.repositories[0].url
+    for repository in report.repositories:
+        outputs[f"{repository.kind}_repository_url"] = repository.url
     return outputs
 
 
@@ -77,6 +87,12 @@ def _summary(report: ReleaseReport) -> str:
     for what, products in _kinds(report):
         rows = [(_linked(p), format_size(p.size), f"`{p.sha256}`") for p in products]
         lines += [markdown_table((what.capitalize(), "Size", "SHA-256"), rows)]
+    for repository in report.repositories:
+        link = f"<{repository.url}>" if is_address(repository.url) else f"`{repository.url}`"
+        size = format_size(repository.size)
+        lines += [f"{repository.packages} {repository.kind} packages, {size}: {link}", ""]
+        for snippet in repository.snippets:
+            lines += [f"`{snippet.path}`", "", "```", *snippet.text.splitlines(), "```", ""]
     for way in report.install:
         lines += [f"To install {way.what}:", "", "```sh", *way.commands, "```", ""]
     if report.uploaded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from therock_outputs.publish.upload import (
 )
 from therock_outputs.release.chain import PlannedFile, Release
 from therock_outputs.release.fetch_step import with_archives_at_hand
+from therock_outputs.release.native_step import NATIVE_STEP, native_target, publish_native
 from therock_outputs.release.python_step import PYTHON_STEP, index_places, name_of
 from therock_outputs.release.state import Output
 from therock_outputs.storage import IfExists
@@ -32,6 +33,7 @@ from therock_outputs.tarballs.assemble import WrittenTarball
 __all__ = ["plan_upload_step", "upload"]
 
 _STEP = "upload"
+_BUILDERS = ("tarballs", PYTHON_STEP, NATIVE_STEP)
 _LARGEST_MANIFEST = 16 << 20
 
 
@@ -40,11 +42,13 @@ def upload(release: Release) -> Release:
     release = _prepared(release, tarballs_are_planned=False)
     plan = _plan(release)
     places = release.places
-    with release.console.progress("upload", plan.size) as progress:
+    packages = sum(output.size for output in release.native)
+    with release.console.progress("upload", plan.size + packages) as progress:
         transfers = execute_upload(
             plan, places.storage, jobs=release.jobs, progress=progress.advance
         )
-    _index_python(release)
+        _index_python(release)
+        transfers += publish_native(release, progress.advance)
     if release.options.listings:
         publish_pages(places.storage, places.destination, digests=_digests(release))
     return replace(release, transfers=tuple(transfers))
@@ -52,7 +56,7 @@ def upload(release: Release) -> Release:
 
 def plan_upload_step(release: Release) -> Release:
     """Say what would be uploaded, how much it is, and what is there already."""
-    awaited = [file for file in release.planned if file.step in ("tarballs", PYTHON_STEP)]
+    awaited = [file for file in release.planned if file.step in _BUILDERS]
     release = _prepared(release, tarballs_are_planned=bool(awaited))
     root = release.places.destination
     present = {info.location: info.size for info in release.places.storage.list(root.root)}
@@ -77,14 +81,28 @@ def plan_upload_step(release: Release) -> Release:
             )
         url = release.places.url(item.target)
         planned.append(PlannedFile(_STEP, item.target.name, size, url, is_there=there == size))
+    planned += _planned_packages(release, present)
     _tell_plan(release, planned)
     return replace(release, planned=(*release.planned, *planned))
+
+
+def _planned_packages(
+    release: Release, present: Mapping[StorageLocation, int]
+) -> Iterator[PlannedFile]:
+    """The deb and rpm packages that are there to be uploaded."""
+    for output in release.native:
+        target = native_target(release.places.destination, output.path.name)
+        there = present.get(target) == output.size
+        url = release.places.url(target)
+        yield PlannedFile(_STEP, output.path.name, output.size, url, is_there=there)
 
 
 def _target(root: WorkflowOutputRoot, file: PlannedFile) -> StorageLocation:
     """Where a file that is yet to be made will go."""
     if file.step == PYTHON_STEP:
         return root.python(*file.name.split("/"))
+    if file.step == NATIVE_STEP:
+        return native_target(root, file.name)
     return root.tarball(file.name)
 
 
@@ -141,6 +159,8 @@ def _prepared(release: Release, *, tarballs_are_planned: bool) -> Release:
         release = replace(release, tarballs=tuple(_built_before(release)))
     if not release.python and not tarballs_are_planned:
         release = replace(release, python=_python_built_before(release))
+    if not release.native and not tarballs_are_planned:
+        release = replace(release, native=_native_built_before(release))
     release = with_archives_at_hand(release)
     if release.manifest is None:
         release = replace(release, manifest=_published_manifest(release))
@@ -174,6 +194,17 @@ def _python_built_before(release: Release) -> tuple[Output, ...]:
     return tuple(o for o in known if not name_of(release, o).startswith("../"))
 
 
+def _native_built_before(release: Release) -> tuple[Output, ...]:
+    """What ``build-native-packages`` left for this run, as it noted; verified on the way."""
+    if not release.native_dir.is_dir():
+        return ()
+    known = release.state.recorded(NATIVE_STEP) or ()
+    for output in known:
+        if not output.path.is_file():
+            raise NotFoundError(f"{output.path}: is gone; run build-native-packages again")
+    return known
+
+
 def _published_manifest(release: Release) -> RunManifest | None:
     """What the run that is read says of itself under ``manifests/``, if it says anything."""
     places = release.places
@@ -191,20 +222,26 @@ def _plan(release: Release, *, tarballs_are_planned: bool = False) -> UploadPlan
         archives=_own_archives(release),
         tarballs=tarballs,
         python=tuple((name_of(release, o), o.path, o.sha256) for o in release.python),
-        logs=options.logs_dir,
+        logs=tuple(d for d in (options.logs_dir, _build_logs(release)) if d is not None),
         manifests=options.manifests_dir,
         manifest=_manifest_to_add(release),
     )
-    given = (sources.archives, tarballs, sources.python, sources.logs, sources.manifests)
-    if not any(given):
+    given = (sources.archives, tarballs, sources.python, release.native, sources.logs)
+    if not any(given) and sources.manifests is None:
         if tarballs_are_planned:
             return UploadPlan(places.destination, ())
         raise NotFoundError(
-            f"{release.tarballs_dir}: holds no tarballs to upload, and {release.python_dir} no "
-            "Python packages; run build-tarballs or build-python-packages first, or name what to "
-            "upload with --artifacts-dir, --logs-dir or --manifests-dir"
+            f"{release.output_dir}: holds nothing to upload: no tarballs, no Python packages, no "
+            "deb or rpm packages; run build-tarballs, build-python-packages or "
+            "build-native-packages first, or name what to upload with --artifacts-dir, --logs-dir "
+            "or --manifests-dir"
         )
     return plan_upload(places.destination, sources)
+
+
+def _build_logs(release: Release) -> Path | None:
+    """The logs that steps of this release left."""
+    return release.build_logs_dir if release.native and release.build_logs_dir.is_dir() else None
 
 
 def _manifest_to_add(release: Release) -> bytes | None:

@@ -8,10 +8,13 @@ from therock_outputs.indexes.repositories.entry import (
 )
 from therock_outputs.indexes.repositories.publish import (
     merge_repository,
+    package_path,
     publish_packages,
     read_repository,
     relist_package,
+    relist_packages,
     unlist_package,
+    unlist_packages,
 )
 from therock_outputs.indexes.repositories.signing import PUBLIC_KEY, Signer, open_signer
 from therock_outputs.indexes.repositories.snippets import Snippet, apt_snippets, rpm_snippets
@@ -27,9 +30,12 @@ __all__ = [
     "apt_snippets",
     "merge_repository",
     "open_signer",
+    "package_path",
     "publish_packages",
     "read_repository",
     "relist_package",
+    "relist_packages",
     "rpm_snippets",
     "unlist_package",
+    "unlist_packages",
 ]

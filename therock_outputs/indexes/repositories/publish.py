@@ -9,7 +9,7 @@ the server knows no conditions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -39,15 +39,25 @@ from therock_outputs.storage.parallel import Stop, run_parallel
 
 __all__ = [
     "merge_repository",
+    "package_path",
     "publish_packages",
     "read_repository",
     "relist_package",
+    "relist_packages",
     "unlist_package",
+    "unlist_packages",
 ]
 
 _FORMATS: Mapping[PackageFormat, Format] = {PackageFormat.DEB: apt, PackageFormat.RPM: rpm}
 _JOBS = 4
 _MOST_ROUNDS = 50
+_ROUNDS_FOR_OTHERS = 10
+"""After so many, packages without entries are of an upload that is under way, not lost ones."""
+
+
+def package_path(kind: PackageFormat, filename: str) -> str:
+    """Where a package file goes, from the repository's place."""
+    return _FORMATS[kind].path_of(filename)
 
 
 def publish_packages(
@@ -136,20 +146,45 @@ def unlist_package(
 ) -> PublishedRepository:
     """Take one version of a package out of the metadata; its files stay.
 
-    It stays out, whatever is published later, until `relist_package` is called. A file that is
-    gone can be unlisted too. NotFoundError when no such package is listed.
+    NotFoundError when no such package is listed; otherwise as `unlist_packages`.
     """
-    publication = _publication(storage, place, kind, settings, mtime, signer, None)
-    publication.prepare(())
-    listed = publication.there.entries(publication.there.read_pointer())
-    paths = frozenset(
+    there = StoredRepository(storage, place.as_prefix(), _FORMATS[kind], settings)
+    listed = there.entries(there.read_pointer())
+    paths = [
         path for path, entry in listed.items() if (entry.name, entry.version) == (name, version)
-    )
+    ]
     if not paths:
         raise NotFoundError(
             f"{place.s3_uri} lists no {name} of version {version}; check both in its metadata"
         )
-    storage.update(place / UNLISTED, partial(_change_unlisted, add=paths))
+    return unlist_packages(
+        storage, place, paths, kind=kind, settings=settings, mtime=mtime, signer=signer
+    )
+
+
+def unlist_packages(
+    storage: Storage,
+    place: StorageLocation,
+    paths: Collection[str],
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+) -> PublishedRepository:
+    """Take packages out of the metadata at once, by their paths; the files stay.
+
+    They stay out, whatever is published later, until `relist_packages` is called. A file that is
+    gone can be unlisted too, and what is unlisted already can be again. NotFoundError for a path
+    that is neither listed nor there.
+    """
+    publication = _publication(storage, place, kind, settings, mtime, signer, None)
+    publication.prepare(())
+    there = publication.there
+    known = publication.before | there.unlisted() | set(there.found())
+    _require(place, paths, known)
+    storage.update(place / UNLISTED, partial(_change_unlisted, add=frozenset(paths)))
+    there.unlisting = frozenset(paths)
     return publication.run(())
 
 
@@ -163,15 +198,42 @@ def relist_package(
     mtime: int,
     signer: Signer | None = None,
 ) -> PublishedRepository:
-    """List a package again, by its path; NotFoundError when it was not unlisted, or is gone."""
+    """List one package again, by its path, as `relist_packages`."""
+    return relist_packages(
+        storage, place, [path], kind=kind, settings=settings, mtime=mtime, signer=signer
+    )
+
+
+def relist_packages(
+    storage: Storage,
+    place: StorageLocation,
+    paths: Collection[str],
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+) -> PublishedRepository:
+    """List packages again that were unlisted, by their paths; NotFoundError for one that is gone.
+
+    What is listed already stays so.
+    """
     publication = _publication(storage, place, kind, settings, mtime, signer, None)
     publication.prepare(())
-    if path not in publication.there.unlisted() or not storage.exists(place / path):
-        raise NotFoundError(
-            f"{place.s3_uri} has no unlisted package {path!r}; see {UNLISTED} there"
-        )
-    storage.update(place / UNLISTED, partial(_change_unlisted, remove=frozenset({path})))
+    there = publication.there
+    _require(place, paths, there.found())
+    if there.unlisted() & set(paths):
+        storage.update(place / UNLISTED, partial(_change_unlisted, remove=frozenset(paths)))
+    there.relisting = frozenset(paths)
     return publication.run(())
+
+
+def _require(place: StorageLocation, paths: Iterable[str], known: Collection[str]) -> None:
+    missing = sorted(set(paths) - set(known))
+    if missing:
+        raise NotFoundError(
+            f"{place.s3_uri} has no package {missing[0]!r}; check its path in the metadata"
+        )
 
 
 class _MovedError(Exception):
@@ -193,6 +255,9 @@ class _Publication:
     """Paths that were listed when this attempt began."""
     merged: tuple[ListedPackage, ...] = ()
     """What the pointer was last made from."""
+    followed: bytes | None = None
+    """The pointer that ``followers`` are of."""
+    followers: Sequence[Mapping[str, bytes]] = ()
     strays: dict[ObjectInfo, ListedPackage] = field(default_factory=dict)
     """Packages that no metadata described, as read."""
 
@@ -215,14 +280,14 @@ class _Publication:
         """List what is there, until all of it is listed."""
         there = self.there
         key = self._put_key()
-        for _ in range(_MOST_ROUNDS):
+        for turn in range(_MOST_ROUNDS):
             if not self._point():
                 continue
             if isinstance(there.storage, DryRunStorage):
                 packages = self.merged
                 break
             listed = self.follow()
-            if self._is_settled(set(listed)):
+            if self._is_settled(set(listed), others=turn < _ROUNDS_FOR_OTHERS):
                 packages = in_order(listed)
                 break
         else:
@@ -246,6 +311,9 @@ class _Publication:
         there = self.there
         old = there.read_pointer()
         new = self._render(old)
+        # Made before and written right after: rpm has no file that holds text and signature, so
+        # between the two a client that asks for both is told that they do not fit.
+        self._followers(new)
 
         def swap(current: bytes | None) -> bytes:
             # A server without conditions is asked what stands: that may be ours already.
@@ -264,6 +332,7 @@ class _Publication:
         there = self.there
         self.merged = self._merge(there.entries(old))
         files = there.form.render_files(self.merged)
+        there.made = {file.sha256: data for file, data in files.items()}
         time = self.mtime
         if old is not None:
             time = there.parse(old).time
@@ -281,12 +350,11 @@ class _Publication:
         followed the last pointer.
         """
         there = self.there
-        sign = None if self.signer is None else partial(self.signer.sign, mtime=self.mtime)
         for _ in range(_MOST_ROUNDS):
             data = there.read_pointer()
             if data is None:
                 raise NotFoundError(f"{there.label} is gone; publish again")
-            for files in there.form.render_followers(data, there.parse(data), there.fetch, sign):
+            for files in self._followers(data):
                 uploads = [
                     Upload(content, there.place / path, IfExists.REPLACE)
                     for path, content in files.items()
@@ -299,14 +367,29 @@ class _Publication:
             "try again when fewer write to it"
         )
 
-    def _is_settled(self, listed: set[str]) -> bool:
+    def _followers(self, data: bytes) -> Sequence[Mapping[str, bytes]]:
+        """What follows a pointer, kept until it is asked of another one.
+
+        Signatures have the pointer's time: they stay as they are for as long as it does.
+        """
+        there = self.there
+        if self.followed != data:
+            pointer = there.parse(data)
+            sign = None if self.signer is None else partial(self.signer.sign, mtime=pointer.time)
+            self.followers = there.form.render_followers(data, pointer, there.fetch, sign)
+            self.followed = data
+        return self.followers
+
+    def _is_settled(self, listed: set[str], *, others: bool) -> bool:
         """Whether nobody's packages can have been lost by what was written last.
 
         A server without conditions may have let this write go over another one, whose packages
-        then lie there without entries. They may also be of an upload that is under way.
+        then lie there without entries (``others``: ask for these too).
         """
         there = self.there
-        wanted = set(self.adding) if there.storage.honours_conditions else set(there.found())
+        wanted = set(self.adding)
+        if others and not there.storage.honours_conditions:
+            wanted = set(there.found())
         unlisted = there.unlisted()
         return wanted - unlisted <= listed and not listed & unlisted
 
