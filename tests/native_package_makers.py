@@ -131,6 +131,7 @@ class Built:
     deb: Path
     rpm: Path
     result: NativePackageResult
+    compression: Compression
 
 
 def build_both(
@@ -161,7 +162,7 @@ def build_both(
     )
     assert not result.failures, result.failures[0].error
     assert list((directory / "work").iterdir()) == []
-    return Built(result.files[0].path, result.files[1].path, result)
+    return Built(result.files[0].path, result.files[1].path, result, compression)
 
 
 def run(*words: str | Path, cwd: Path | None = None, data: bytes | None = None) -> str:
