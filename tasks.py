@@ -699,6 +699,89 @@ def compute_version(work: Work, **own: object) -> object:
     return show_versions(VersionOptions.of(work.settings, own), work.console)
 
 
+@job(
+    Heading.LOOKUPS,
+    shared=(
+        "run_github_repo",
+        "platform",
+        "release_type",
+        "staging_dir",
+        "bucket",
+        "prefix",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "before",
+            "The first side: a run, a commit, a directory or a tarball; the word alone does.",
+            metavar="A",
+            example="24217435275",
+            positional=True,
+        ),
+        Flag(
+            "after",
+            "The second side, as the first.",
+            metavar="B",
+            example="24299999999",
+            positional=True,
+        ),
+        Flag("files", "Read changed archives on a server, too, to compare files.", Kind.SWITCH),
+        Flag("no_files", "Compare archives by their sizes alone.", Kind.SWITCH),
+        Flag(
+            "min_change",
+            "Leave changes out of the tables that are smaller.",
+            metavar="SIZE",
+            example="1MB",
+        ),
+        Flag(
+            "top",
+            "Rows of each table; 20 by default, 0 for all.",
+            Kind.NUMBER,
+            "N",
+            "50",
+            minimum=0,
+        ),
+        Flag(
+            "max_growth",
+            "Fail when the whole grew by more: a size, or a share of what it was.",
+            metavar="LIMIT",
+            example="500MB",
+        ),
+        Flag("html", "Write a page with pictures here.", Kind.PATH, "FILE", "compare.html"),
+        Flag(
+            "markdown",
+            "Write Markdown here; in CI the step's summary gets it anyway.",
+            Kind.PATH,
+            "FILE",
+            "compare.md",
+        ),
+        Flag(
+            "cache_dir",
+            "Keep lists of what archives hold here by digest, beside what fetch keeps.",
+            Kind.PATH,
+            "DIR",
+            "~/.cache/therock",
+        ),
+    ),
+    exclusive=(("files", "no_files"),),
+    example=(
+        "./inv compare 24217435275 24299999999 --files --html compare.html\n"
+        "./inv compare build/old build/new --max-growth 2%\n"
+        "./inv compare old.tar.gz new.tar.gz --top 50 --min-change 1MB"
+    ),
+)
+def compare(work: Work, **own: object) -> object:
+    """Show what grew between two runs, trees or tarballs.
+
+    Archives, components, stages and files, the largest change first, and the submodules whose
+    pins changed. Runs on a server are compared by their listing; with --files the archives that
+    changed are read, too, and nothing is stored. Exit code 1 over --max-growth.
+    """
+    from therock_outputs.commands.compare import CompareOptions, compare_runs
+
+    return compare_runs(work.settings, CompareOptions.of(own), work.console)
+
+
 # --------------------------------------------------------------------- trying things here
 
 
