@@ -231,7 +231,7 @@ class Publication:
         place = self.there.place
         location = place / PUBLIC_KEY
         try:
-            before = fingerprint_of(self.there.storage.read(location), location.s3_uri)
+            before = fingerprint_of(self.there.storage.read(location), location.s3_uri, signer)
         except NotFoundError:
             return
         if before != signer.fingerprint:
