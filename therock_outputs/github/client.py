@@ -50,7 +50,8 @@ class GitHub:
         if reply.status == 404:
             raise NotFoundError(
                 f"GitHub knows no {what}; check the number, or say whose run it is with "
-                "--run-github-repo (a private repository needs GITHUB_TOKEN)"
+                "--run-github-repo (--repo where a task has that); a private repository needs "
+                "GITHUB_TOKEN"
             )
         run = Run.parse(_good(reply, what).json(what), what)
         if run.run_id != run_id:
@@ -114,7 +115,7 @@ class GitHub:
         if reply.status in {404, 422}:
             raise NotFoundError(
                 f"GitHub knows no {what}; push it, check the name, or give the repository with "
-                "--run-github-repo"
+                "--run-github-repo (--repo where a task has that)"
             )
         return Commit.parse(_good(reply, what).json(what), what)
 
