@@ -62,7 +62,7 @@ _ANY_WORKFLOW = "any"
 _PINNED_NAMES = frozenset({"rocm-libraries", "rocm-systems"})
 """Repositories that build with TheRock at a commit which their workflow files name."""
 _COMMIT = re.compile(r"[0-9a-f]{4,40}")
-_REMOTE = re.compile(r"[/:](?P<owner>[^/:]+)/(?P<name>[^/]+?)(?:\.git)?/?")
+_REMOTE = re.compile(r"[/:](?P<owner>[^/:]+)/(?P<name>[^/]+?)(?:\.git)?/?$")
 
 
 def github_of(settings: Settings, environ: Mapping[str, str] | None = None) -> GitHub:
