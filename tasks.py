@@ -17,11 +17,6 @@ from therock_outputs.jobs import Heading, Work, job
 
 _PLACE = (
     "run_id",
-    "commit",
-    "branch",
-    "latest",
-    "workflow",
-    "lookup",
     "run_github_repo",
     "platform",
     "release_type",

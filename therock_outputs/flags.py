@@ -16,6 +16,7 @@ from therock_outputs.errors import UsageError
 __all__ = [
     "COMMON",
     "RUN_CHOICES",
+    "RUN_FLAGS",
     "SHARED",
     "Flag",
     "FlagValue",
@@ -289,6 +290,9 @@ _FLAGS = (
 
 SHARED: Mapping[str, Flag] = {flag.name: flag for flag in _FLAGS}
 """The flags that mean the same in every task that has them, by name."""
+
+RUN_FLAGS = ("run_id", "commit", "branch", "latest", "workflow", "lookup")
+"""The shared flags of every task that reads a run: whoever has the first has them all."""
 
 RUN_CHOICES = (
     ("run_id", "commit", "branch", "latest"),

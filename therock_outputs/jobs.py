@@ -11,7 +11,7 @@ import inspect
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from invoke.context import Context
@@ -24,6 +24,7 @@ from therock_outputs.errors import OutputsError, UsageError
 from therock_outputs.flags import (
     COMMON,
     RUN_CHOICES,
+    RUN_FLAGS,
     SHARED,
     Flag,
     Kind,
@@ -148,11 +149,13 @@ def job(
     """Make a job out of a function ``(work, *, own flags…) -> JSON document or None``.
 
     ``shared`` names flags of :data:`therock_outputs.flags.SHARED`, which arrive settled in
-    ``work.settings``; ``own`` flags arrive as keyword arguments, under their names or all in a
-    ``**`` one. Of each tuple of ``exclusive``, and of the shared flags that name a run, at most
-    one flag may be given. ``takes_extra`` says what may stand after ``--``.
+    ``work.settings``; with ``run_id`` come the other flags that may stand for a run. ``own``
+    flags arrive as keyword arguments, under their names or all in a ``**`` one. Of each tuple of
+    ``exclusive``, and of the shared flags that name a run, at most one flag may be given.
+    ``takes_extra`` says what may stand after ``--``.
     """
-    own, shared = tuple(own), tuple(shared)
+    own = tuple(own)
+    shared = _with_run_flags(shared, {flag.name for flag in own})
     choices = [[name for name in names if name in shared] for names in RUN_CHOICES]
     exclusive = (*exclusive, *(names for names in choices if len(names) > 1))
     flags = (*own, *(SHARED[name] for name in (*shared, *COMMON)))
@@ -175,6 +178,15 @@ def job(
         )
 
     return make
+
+
+def _with_run_flags(shared: Iterable[str], own: Container[str]) -> tuple[str, ...]:
+    """The names, with what may stand for ``run_id`` behind it."""
+    names: dict[str, None] = {}
+    for name in shared:
+        more = RUN_FLAGS if name == RUN_FLAGS[0] else (name,)
+        names.update(dict.fromkeys(one for one in more if one == name or one not in own))
+    return tuple(names)
 
 
 def _argument(flag: Flag) -> Argument:
