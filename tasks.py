@@ -833,6 +833,80 @@ def serve(work: Work, *, host: str | None, port: int | None) -> object:
 
 @job(
     Heading.TRYING,
+    shared=(
+        *_PLACE,
+        "artifact_group",
+        "amdgpu_families",
+        "amdgpu_targets",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "install_prefix",
+            "The directory to install into; the word alone does, too.",
+            Kind.PATH,
+            "PREFIX",
+            "rocm",
+            positional=True,
+        ),
+        Flag(
+            "release",
+            "Install the published tarball of this version.",
+            metavar="VERSION",
+            example="7.13.0",
+        ),
+        Flag(
+            "latest_release",
+            "Install the newest published tarball, of a release or of --release-type.",
+            Kind.SWITCH,
+        ),
+        Flag(
+            "layout",
+            "Which of the two sets of distribution buckets; classic by default.",
+            Kind.CHOICE,
+            "NAME",
+            "product",
+            choices=("classic", "product"),
+        ),
+        Flag(
+            "components",
+            "Only these components of a run: lib, run, dbg, dev, doc, test; lib,run,dev,doc by "
+            "default.",
+            Kind.LIST,
+            "LIST",
+            "lib,run",
+        ),
+        Flag("tests", "Install the tests, too.", Kind.SWITCH),
+        _ON_CONFLICT,
+        _UNVERIFIED,
+        _CACHE_DIR,
+    ),
+    exclusive=(
+        ("run_id", "commit", "branch", "latest", "release", "latest_release"),
+        ("artifact_group", "amdgpu_families", "amdgpu_targets"),
+    ),
+    example=(
+        "./inv install rocm --run-id 24217435275 --amdgpu-targets gfx942\n"
+        "./inv install rocm --release 7.13.0 --amdgpu-families gfx94X-dcgpu\n"
+        "./inv install rocm --latest-release --release-type nightly\n"
+        "./inv install rocm --run-id sample --staging-dir build/staging"
+    ),
+)
+def install(work: Work, **own: object) -> object:
+    """Make an install prefix of a run or a release.
+
+    From a run's archives or a published tarball, each verified. The prefix is there as a whole or
+    not at all: one of an earlier installation is replaced in one step, and a directory with
+    anything else in it is refused.
+    """
+    from therock_outputs.commands.install import InstallOptions, install_prefix
+
+    return install_prefix(work.settings, InstallOptions.of(own), work.console)
+
+
+@job(
+    Heading.TRYING,
     shared=(*_PLACE, "artifact_group", "dry_run"),
     own=(
         Flag(

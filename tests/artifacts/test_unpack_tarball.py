@@ -24,8 +24,12 @@ _MEMBERS = (
     make.symlink("lib/libx.so", "libx.so.1"),
     make.hardlink("lib/same", "./lib/libx.so.1"),
 )
-_COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {".tar.gz": gzip.compress, ".tgz": gzip.compress, ".tar.zst": make.zst,
-                ".tar.xz": make.xz}  # fmt: skip
+_COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    ".tar.gz": gzip.compress,
+    ".tgz": gzip.compress,
+    ".tar.zst": make.zst,
+    ".tar.xz": make.xz,
+}
 
 
 def _tarball(directory: Path, *members: bytes, ending: str = ".tar.gz") -> Path:
