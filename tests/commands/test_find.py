@@ -11,7 +11,7 @@ import pytest
 
 from tests.github_server import Broken, GitHubServer, Repository, sha
 from tests.lookup_servers import github_in_use, put_archives
-from tests.running import Done, invoke
+from tests.running import ROOT, Done, invoke
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_commit_shows_its_runs_and_what_they_have(tool: _Tool, therock: Reposito
     assert row.split() == [
         *("103", sha(3)[:8], "success", "2026-11-20", "15:00", "4", "4.0", "kB", "-"),
     ]
-    assert last == "1 of 1 runs have archives for linux"
+    assert last == "the run has archives for linux"
     report = tool.report("find-artifacts", "--commit", sha(3)[:10].upper())
     assert report["repository"] == "ROCm/TheRock"
     [commit] = report["commits"]
@@ -79,7 +79,7 @@ def test_commit_without_archives_is_exit_code_1_with_the_document(
 ) -> None:
     done = tool("find-artifacts", "--commit", sha(4))
     assert done.code == 1
-    assert "none of 1 runs of commit" in done.err
+    assert f"the run of commit {sha(4)[:12]} does not have archives for linux" in done.err
     assert "archives" in done.out.splitlines()[2].split()
     report = tool.report("find-artifacts", "--commit", sha(4), code=1)
     assert report["commits"][0]["complete"] is False
@@ -128,6 +128,7 @@ def test_runs_of_one_commit_count_together_unless_single(
     words = ("find-artifacts", "--commit", sha(4), "--amdgpu-targets", "gfx942;gfx1100")
     report = tool.report(*words)
     assert [run["run_id"] for run in report["commits"][0]["runs"]] == ["202", "201", "104"]
+    assert "together they have archives for linux and gfx942 and gfx1100" in tool(*words).out
     assert tool(*words, "--single-run").code == 1
     assert tool(*words, "--successful").code == 1
     assert tool(*words[:3], "--single-run", "--successful").code == 0
@@ -328,3 +329,31 @@ def test_second_call_is_answered_from_the_cache(
     server.asked.clear()
     assert tool("latest-artifacts") == first
     assert {asked.status for asked in server.asked} == {304}
+
+
+# --------------------------------------------------------------------------- documentation
+
+
+def test_documentation_shows_what_is_printed(tool: _Tool, server: GitHubServer) -> None:
+    repository = server.repository()
+    commits = repository.line_of_commits(4)
+    repository.add_run(24217435275, commits[1], hours=7)
+    repository.add_run(24226650133, commits[2], hours=14, conclusion="failure")
+    repository.add_run(24231907710, commits[3], hours=21, status="in_progress")
+    names = ("base_lib_generic", "blas_lib_gfx942", "fft_lib_gfx942", "rand_lib_gfx942")
+    put_archives(tool.staging, 24217435275, *names)
+    put_archives(tool.staging, 24231907710, "base_lib_generic", "blas_lib_generic")
+    page = (ROOT / "docs/find-artifacts.md").read_text()
+    commands = {
+        f"find-artifacts --range {commits[0][:8]}..main --amdgpu-targets gfx942": 0,
+        f"find-artifacts --commit {commits[3][:8]} --amdgpu-targets gfx942": 1,
+        "latest-artifacts --amdgpu-targets gfx942": 0,
+        "latest-artifacts --amdgpu-targets gfx1201 --max-commits 2": 1,
+    }
+    for command, code in commands.items():
+        done = tool(*command.split())
+        assert done.code == code, done.err
+        block = f"    $ ./inv {command}\n" + "".join(
+            f"    {line}\n" for line in (done.out + done.err).splitlines()
+        )
+        assert block in page, block

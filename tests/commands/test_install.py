@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import archive_makers as make
-from tests.running import Done, Killable, invoke, tree
+from tests.running import ROOT, Done, Killable, invoke, tree
 from tests.servers import S3Server, rclone_server
 from therock_outputs.artifacts.sample_run import write_sample_run
 from therock_outputs.artifacts.unpack import PREFIX_MARKER
@@ -78,6 +78,22 @@ def test_run_becomes_a_prefix(of_run: _Install) -> None:
     assert note["version"] == "7.13.0.dev0"
     assert "blas_lib_gfx942.tar.zst" in note["inputs"]
     assert "blas_lib_gfx1100.tar.zst" not in note["inputs"]
+
+
+def test_documentation_shows_what_is_printed(
+    capsys: pytest.CaptureFixture[str],
+    sample_staging: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/staging").symlink_to(sample_staging)
+    done = invoke(capsys, "install", "rocm", *_SAMPLE, "--staging-dir", "build/staging")
+    assert done.code == 0, done.err
+    lines = done.out.replace(str(tmp_path), "/home/me").splitlines()
+    page = (ROOT / "docs/install.md").read_text()
+    assert "".join(f"    {line}\n" for line in lines) in page
 
 
 def test_components_and_tests_choose(of_run: _Install) -> None:

@@ -114,7 +114,8 @@ def find_artifacts(settings: Settings, options: FindOptions, console: Console) -
     if not complete:
         raise NotFoundError(_none_has(finder, found, options))
     have = sum(not one.lacks for one in runs)
-    console.say(f"{have} of {len(runs)} runs have {finder.wanted}")
+    of_runs = f"{have} of {len(runs)} runs have" if len(runs) > 1 else "the run has"
+    console.say(f"{of_runs} {finder.wanted}" if have else f"together they have {finder.wanted}")
     _set_outputs(next(commit for commit in found if commit.commit == complete[0].commit))
     return report
 
@@ -231,7 +232,8 @@ def _none_has(finder: RunFinder, found: Sequence[CommitRuns], options: FindOptio
             f"{what} of {finder.repository} has no {kind}{of}; check --repo, or give --workflow any"
         )
     alone = " by itself" if options.single_run else ""
-    return f"none of {runs} runs of {what} has {finder.wanted}{alone}; see the column lacks"
+    none = f"none of {runs} runs of {what} has" if runs > 1 else f"the run of {what} does not have"
+    return f"{none} {finder.wanted}{alone}; see the column lacks"
 
 
 def _set_outputs(runs: CommitRuns) -> None:
