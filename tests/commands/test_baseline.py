@@ -281,6 +281,27 @@ def test_pinned_repository_has_the_baseline_of_the_commit_it_pins(
     assert f"which builds with TheRock {sha('t1')[:12]}" in done.out
 
 
+def test_checkout_of_something_else_is_looked_up_in_therock(
+    baseline: _Baseline,
+    therock: Repository,
+    server: GitHubServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number, remote in enumerate(("https://example.org/me/TheRock", "/srv/git/TheRock.git")):
+        head = _checkout(tmp_path / str(number), remote)
+        therock.add_commit(head, sha("t2"))
+        report = baseline.report("--checkout", tmp_path / str(number))
+        assert report["repository"] == "ROCm/TheRock"
+    head = _checkout(tmp_path / "libraries", "https://github.com/ROCm/rocm-libraries")
+    fork = server.repository("me/TheRock")
+    fork.add_commit(head, branch="main")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "me/TheRock")
+    done = baseline("--checkout", tmp_path / "libraries")
+    assert "on main has archives" in done.err  # the repository that was named was asked
+    assert done.code == 1
+
+
 def test_pinned_repository_that_pins_nothing_is_said(
     baseline: _Baseline, therock: Repository, server: GitHubServer
 ) -> None:

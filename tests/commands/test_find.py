@@ -134,6 +134,31 @@ def test_runs_of_one_commit_count_together_unless_single(
     assert tool(*words[:3], "--single-run", "--successful").code == 0
 
 
+def test_latest_counts_the_runs_of_a_commit_together_unless_single(
+    tool: _Tool, therock: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "outputs"))
+    therock.add_run(201, sha(4), hours=9)
+    put_archives(tool.staging, 201, "rand_lib_gfx942")
+    therock.add_run(202, sha(4), hours=10)
+    put_archives(tool.staging, 202, "blas_lib_gfx942")
+    words = ("latest-artifacts", "--require", "^blas", "--require", "^rand")
+    done = tool(*words)
+    assert done.code == 0, done.err
+    assert "202" in done.out
+    assert "Newest" not in done.out
+    assert (tmp_path / "outputs").read_text().splitlines() == [f"commit={sha(4)}", "run_id="]
+    assert tool(*words, "--single-run").code == 1
+
+
+def test_run_of_which_only_logs_are_left_has_no_archives(tool: _Tool, therock: Repository) -> None:
+    logs = tool.staging / "104-linux/logs"
+    logs.mkdir(parents=True)
+    (logs / "build.log").write_text("x")
+    report = tool.report("find-artifacts", "--commit", sha(4), code=1)
+    assert report["commits"][0]["runs"][0]["lacks"] == ["archives"]
+
+
 def test_run_under_way_is_included_and_marked(tool: _Tool, therock: Repository) -> None:
     therock.add_run(300, sha(4), hours=20, status="in_progress")
     put_archives(tool.staging, 300, "blas_lib_gfx942")

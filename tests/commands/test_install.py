@@ -115,6 +115,12 @@ def test_components_and_tests_choose(of_run: _Install) -> None:
     assert of_run(*_SAMPLE, "--components", "bin").code == 2
 
 
+def test_gpu_that_the_run_was_not_built_for_is_said(of_run: _Install) -> None:
+    done = of_run(*_SAMPLE, "--amdgpu-targets", "gfx942,gfx90a", "--dry-run")
+    assert done.code == 0
+    assert "warning: the run has no archive for gfx90a" in done.err
+
+
 def test_installation_is_replaced_as_a_whole(of_run: _Install) -> None:
     first = of_run.report(*_SAMPLE, "--components", "lib,dev")
     assert first["replaced"] is False
