@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_branch_and_latest_stand_for_the_newest_run_with_archives(
     therock.add_commit(sha("dev"), sha(1), branch="develop")
     therock.default_branch = "develop"
     assert fetch.run("--latest") == _RUN
+
+
+def test_run_under_way_is_read_only_when_its_commit_was_named(
+    fetch: _Fetch, therock: Repository
+) -> None:
+    therock.runs[0].update(status="in_progress", conclusion=None)
+    done = fetch("--commit", sha(1))
+    assert done.code == 0, done.err
+    assert "warning: run 4711 is still under way; it may get more archives" in done.err
+    done = fetch("--latest")
+    assert done.code == 1
+    assert "without the end of its jobs" not in done.err  # the newest commit has no run at all
+    assert f"the newest, {sha(2)[:8]}, has no run" in done.err
+
+
+def test_finished_run_is_read_before_one_under_way(
+    fetch: _Fetch, therock: Repository, sample_staging: Path, tmp_path: Path
+) -> None:
+    therock.runs[0]["conclusion"] = "failure"
+    therock.add_run(4999, sha(1), hours=9, status="queued")
+    staging = shutil.copytree(sample_staging, tmp_path / "staging")
+    put_archives(staging, 4999)
+    fetch.where = ("--staging-dir", staging, "--work-dir", tmp_path / "work")
+    assert fetch.run("--commit", sha(1)) == _RUN
 
 
 def test_work_directory_is_called_after_the_run_that_was_found(

@@ -18,6 +18,7 @@ from therock_outputs.artifacts.baseline import (
 )
 from therock_outputs.artifacts.find import (
     LOOKUPS,
+    UNDER_WAY,
     CommitRuns,
     FoundRun,
     RunFinder,
@@ -89,6 +90,7 @@ def finder_of(
     storages: Sequence[Storage] | None = None,
     require: Sequence[str] = (),
     successful: bool = False,
+    finished: bool = False,
 ) -> RunFinder:
     """What looks for runs of the settings' repository that have what the settings ask for.
 
@@ -116,6 +118,7 @@ def finder_of(
         bucket=settings.bucket,
         prefix=settings.prefix,
         successful=successful,
+        finished=finished,
     )
 
 
@@ -133,8 +136,10 @@ def settle_run(settings: Settings, console: Console) -> Settings:
         found = baseline.baseline.found
         console.note(baseline.told)
     else:
-        found = _run_of(settings, finder_of(settings, github))
+        found = _run_of(settings, finder_of(settings, github, finished=True))
         console.note(f"reading {told_run(found.run)}")
+        if not found.run.is_done:
+            console.warn(f"run {found.run.run_id} is still under way; it may get more archives")
     return _with_run(settings, found.run)
 
 
@@ -179,9 +184,11 @@ def _run_of(settings: Settings, finder: RunFinder) -> FoundRun:
     if settings.commit is not None:
         commit = full_commit(finder.github, finder.repository, settings.commit)
         runs = finder.of_commit(commit, LOOKUPS)
-        if runs.best is None:
+        under_way = (one for one in runs.runs if one.lacks == (UNDER_WAY,))
+        best = runs.best or next(under_way, None)
+        if best is None:
             raise describe_failure(finder, runs)
-        return runs.best
+        return best
     runs = latest_run(finder, settings.branch, MAX_COMMITS, single_run=True)
     assert runs.best is not None  # noqa: S101 - asked for
     return runs.best

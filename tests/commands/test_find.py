@@ -322,6 +322,22 @@ def test_latest_says_at_v_what_each_commit_has(tool: _Tool, therock: Repository)
     assert f"{sha(3)}: has everything" in done.err
 
 
+def test_latest_is_no_run_under_way_unless_patterns_say_what_is_needed(
+    tool: _Tool, therock: Repository
+) -> None:
+    therock.add_run(300, sha(4), hours=20, status="in_progress")
+    put_archives(tool.staging, 300, "blas_lib_gfx942")
+    done = tool("latest-artifacts", "-v")
+    assert "Newest with archives for linux: run 103 " in done.out
+    assert (
+        "has run 300 (in progress) without the end of its jobs "
+        "and run 104 (success) without archives" in done.err
+    )
+    assert tool.report("latest-artifacts", "--single-run")["commit"] == sha(3)
+    assert tool.report("latest-artifacts", "--require", "^blas_lib")["commit"] == sha(4)
+    assert tool.report("latest-artifacts", "--require", "^fft_lib")["commit"] == sha(3)
+
+
 def test_latest_looks_no_further_than_told(tool: _Tool, therock: Repository) -> None:
     done = tool("latest-artifacts", "--max-commits", "1")
     assert done.code == 1

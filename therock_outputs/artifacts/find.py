@@ -31,6 +31,7 @@ from therock_outputs.storage.parallel import Stop, run_parallel
 
 __all__ = [
     "LOOKUPS",
+    "UNDER_WAY",
     "CommitRuns",
     "FoundRun",
     "RunFinder",
@@ -41,6 +42,10 @@ __all__ = [
 
 LOOKUPS = 8
 """Questions at a time: they wait for servers, not for processors."""
+UNDER_WAY = "the end of its jobs"
+"""What a run lacks that may still get archives."""
+
+_SHOWN = 3
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +152,9 @@ class RunFinder:
     prefix: str | None = None
     successful: bool = False
     """Leave out runs that did not end with success."""
+    finished: bool = False
+    """Whether a run that is under way lacks its end. Patterns name the archives that are needed;
+    where there are some, such a run will do when they are all there."""
 
     def of_run(self, run: Run) -> FoundRun:
         """What is there of a run: one listing."""
@@ -165,7 +173,10 @@ class RunFinder:
             return FoundRun(run, root, (), 0, (f"a readable listing ({error})",))
         names = tuple(archive.name for archive in contents.archives) if contents else ()
         size = sum(archive.size for archive in contents.archives) if contents else 0
-        return FoundRun(run, root, names, size, self.wanted.lacking(names))
+        lacks = self.wanted.lacking(names)
+        if self.finished and not run.is_done and not self.wanted.require:
+            lacks = (*lacks, UNDER_WAY)
+        return FoundRun(run, root, names, size, lacks)
 
     def of_commit(self, commit: str, jobs: int = 1) -> CommitRuns:
         """The runs of a commit (40 digits) and what is there of each."""
@@ -173,7 +184,8 @@ class RunFinder:
         if self.successful:
             runs = [run for run in runs if run.conclusion == "success"]
         found = run_parallel(self._one, runs, jobs)
-        together = [name for one in found for name in one.archives]
+        usable = [one for one in found if UNDER_WAY not in one.lacks]
+        together = [name for one in usable for name in one.archives]
         return CommitRuns(commit, tuple(found), self.wanted.lacking(together))
 
     def of_commits(self, commits: Iterator[Commit]) -> Iterator[tuple[Commit, CommitRuns]]:
@@ -231,9 +243,12 @@ def _why_not(runs: CommitRuns) -> str:
     """What a commit is without, as the end of a sentence that begins with "it has"."""
     if not runs.runs:
         return "no run"
-    states = ", ".join(f"{one.run.run_id} ({one.run.state})" for one in runs.runs[:3])
-    lacks = runs.lacks or runs.runs[0].lacks
-    return f"run {states} without {', '.join(lacks)}"
+    shown = [
+        f"run {one.run.run_id} ({one.run.state}) without {', '.join(one.lacks or runs.lacks)}"
+        for one in runs.runs[:_SHOWN]
+    ]
+    more = len(runs.runs) - _SHOWN
+    return " and ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def describe_failure(finder: RunFinder, runs: CommitRuns) -> OutputsError:

@@ -122,7 +122,7 @@ def find_artifacts(settings: Settings, options: FindOptions, console: Console) -
 
 def latest_artifacts(settings: Settings, options: FindOptions, console: Console) -> FoundCommit:
     """Show the newest commit of a branch that has everything; NotFoundError when none has."""
-    finder = _finder(settings, options)
+    finder = _finder(settings, options, finished=True)
     runs = latest_run(finder, options.branch, options.max_commits, single_run=options.single_run)
     _tell_runs(runs.runs, console)
     if runs.best is not None:
@@ -153,7 +153,7 @@ def row_of(found: FoundRun) -> FoundRow:
     )
 
 
-def _finder(settings: Settings, options: FindOptions) -> RunFinder:
+def _finder(settings: Settings, options: FindOptions, *, finished: bool = False) -> RunFinder:
     if options.repo is not None:
         settings = replace(settings, run_github_repo=parse_repository(options.repo))
     return finder_of(
@@ -162,6 +162,7 @@ def _finder(settings: Settings, options: FindOptions) -> RunFinder:
         storages=[open_storage(settings.staging_dir)],
         require=options.require,
         successful=options.successful,
+        finished=finished,
     )
 
 

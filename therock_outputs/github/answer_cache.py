@@ -1,6 +1,7 @@
 """Answers that GitHub gave before, with their version tags: asking again costs nothing then.
 
-A conditional request that is answered with 304 does not count against the rate limit.
+With a token, a conditional request that is answered with 304 does not count against the rate
+limit.
 """
 
 from __future__ import annotations
