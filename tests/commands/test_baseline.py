@@ -175,6 +175,16 @@ def test_run_that_failed_will_do_when_its_needed_jobs_did_not(
         assert reason in baseline.reasons(*words)["103"]
 
 
+def test_job_of_a_targets_family_is_needed(baseline: _Baseline, therock: Repository) -> None:
+    therock.runs[3]["conclusion"] = "failure"
+    therock.add_job(103, "Linux / Build (gfx94X-dcgpu)", "failure")
+    therock.add_job(103, "Linux / Build (gfx110X-all)")
+    words = ("--commit", sha("t2"), "--amdgpu-targets")
+    assert "ended with failure" in baseline.reasons(*words, "gfx942")["103"]
+    assert baseline.reasons(*words, "gfx1100") == {}
+    assert "ended with failure" in baseline.reasons(*words, "gfx942:xnack+")["103"]
+
+
 def test_run_under_way_will_do_when_its_needed_jobs_are_done(
     baseline: _Baseline, therock: Repository
 ) -> None:

@@ -159,10 +159,7 @@ def _is_needed(job: Job, wanted: Wanted, rules: BaselineRules) -> bool:
     if any(re.search(rf"\b{other}", job.name, re.IGNORECASE) for other in others):
         return False
     named = set(_GPU.findall(job.name))
-    served = {name for asked, targets in wanted.names for name in (asked, *targets)}
-    return not named or not served or any(_serves(name, served) for name in named)
-
-
-def _serves(name: str, served: set[str]) -> bool:
-    """Whether a GPU in a job's name is one of those; jobs also write ``gfx94X`` for a family."""
-    return any(name in (one, one.partition("-")[0]) for one in served)
+    ours = wanted.known_as
+    # Jobs also write gfx94X for a family.
+    ours_in_short = {name.partition("-")[0] for name in ours}
+    return not named or not ours or not named.isdisjoint(ours | ours_in_short)

@@ -59,6 +59,8 @@ class Wanted:
     """Each asked family or target, with the archive targets that serve it."""
     require: tuple[str, ...] = ()
     """Regular expressions, each of which has to be found in an archive's file name."""
+    known_as: frozenset[str] = frozenset()
+    """What the names of jobs may call the GPUs: the asked names, their targets and families."""
 
     @classmethod
     def of(
@@ -73,14 +75,19 @@ class Wanted:
         A family is served by archives of its own name and by those of any of its targets.
         """
         served = []
+        known_as: set[str] = set()
         for name in dict.fromkeys(names):
             own = {base_target(name)}
             if families.is_known(name):
                 own |= {base_target(target) for target in families.targets_of(name)}
+                targets = families.expand([base_target(name)])
+                known_as.update(*(families.families_of(target) for target in targets))
             else:
                 _log.warning("%s: no known GPU family or target; looked for as it stands", name)
+            known_as |= own
             served.append((name, frozenset(own)))
-        return cls(platform, tuple(served), tuple(dict.fromkeys(require)))
+        patterns = tuple(dict.fromkeys(require))
+        return cls(platform, tuple(served), patterns, frozenset(known_as))
 
     def lacking(self, archives: Iterable[ArchiveName]) -> tuple[str, ...]:
         """What is asked for and not among these archives, in words."""
