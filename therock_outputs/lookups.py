@@ -25,6 +25,7 @@ from therock_outputs.artifacts.find import (
     Wanted,
     describe_failure,
     newest_with_all,
+    pause,
 )
 from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.artifacts.pins import PINNED_WORKFLOWS, pinned_ref
@@ -78,6 +79,7 @@ def github_of(settings: Settings, environ: Mapping[str, str] | None = None) -> G
                 token=token_for(url, settings.github_token, environ),
                 cache_dir=cache / "therock-outputs" / "github" if cache else None,
                 connections=LOOKUPS,
+                sleep=pause,
             )
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests.github_server import Broken, GitHubServer, Repository, sha
 from tests.lookup_servers import github_in_use, put_archives
-from tests.running import ROOT, Done, invoke
+from tests.running import ROOT, Done, invoke, start
 
 
 @pytest.fixture
@@ -361,6 +362,30 @@ def test_latest_of_many_commits_asks_in_windows(
     assert tool.report("latest-artifacts")["commit"] == commits[20]
     lookups = [target for target in server.targets() if "/runs" in target]
     assert 20 <= len(lookups) <= 24
+
+
+def test_interrupt_does_not_wait_for_a_rate_limit(
+    tool: _Tool, therock: Repository, server: GitHubServer
+) -> None:
+    server.break_with(Broken(429, {}, (("Retry-After", "80"),), path="/runs", times=99))
+    with start("latest-artifacts", "--staging-dir", tool.staging) as process:
+        assert process.stderr is not None
+        assert "going on in 80 s" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read().splitlines()[-1] == "error: interrupted"
+
+
+def test_failure_of_one_lookup_does_not_wait_for_another(
+    tool: _Tool, therock: Repository, server: GitHubServer
+) -> None:
+    server.break_with(
+        Broken(429, {}, (("Retry-After", "80"),), path=f"/runs?head_sha={sha(4)}", times=99),
+        Broken(401, {}, path=f"/runs?head_sha={sha(0)}", times=99),
+    )
+    done = tool("latest-artifacts")
+    assert done.code == 3
+    assert "refuses the token" in done.err
 
 
 def test_second_call_is_answered_from_the_cache(

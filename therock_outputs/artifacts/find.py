@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,6 +40,7 @@ __all__ = [
     "Wanted",
     "describe_failure",
     "newest_with_all",
+    "pause",
 ]
 
 LOOKUPS = 8
@@ -46,6 +49,8 @@ UNDER_WAY = "the end of its jobs"
 """What a run lacks that may still get archives."""
 
 _SHOWN = 3
+_stop: ContextVar[Stop | None] = ContextVar("stop", default=None)
+"""Of the look-ups that this thread is one of."""
 
 _log = logging.getLogger(__name__)
 
@@ -203,10 +208,12 @@ class RunFinder:
 
     def _one(self, run: Run, stop: Stop) -> FoundRun:
         stop.check()
+        _stop.set(stop)
         return self.of_run(run)
 
     def _commit(self, commit: Commit, stop: Stop) -> CommitRuns:
         stop.check()
+        _stop.set(stop)
         return self.of_commit(commit.sha)
 
     def _contents(self, root: WorkflowOutputRoot) -> RunContents | None:
@@ -222,6 +229,15 @@ class RunFinder:
             if contents.archives:
                 return contents
         return None
+
+
+def pause(seconds: float) -> None:
+    """Wait, unless the look-ups that this one belongs to are given up meanwhile."""
+    stop = _stop.get()
+    if stop is None:
+        time.sleep(seconds)
+    else:
+        stop.wait(seconds)
 
 
 def newest_with_all(
