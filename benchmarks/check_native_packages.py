@@ -208,7 +208,11 @@ def main() -> int:
         work = Path(name)
         started = time.perf_counter()
         built = build_native_packages(
-            packages, archives, work / "out", work / "tmp", mtime=FIXED_EPOCH
+            packages,
+            archives,
+            {kind: work / "out" / kind.value for kind in PackageFormat},
+            work / "tmp",
+            mtime=FIXED_EPOCH,
         )
         seconds = time.perf_counter() - started
         check.faults += [f"{one.plan.filename}: {one.error}" for one in built.failures]

@@ -124,6 +124,11 @@ def planned(
     )
 
 
+def directories(output: Path) -> dict[PackageFormat, Path]:
+    """Where the packages of each format go."""
+    return {kind: output / kind.value for kind in (DEB, RPM)}
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A deb and an rpm of the same files."""
@@ -150,7 +155,7 @@ def build_both(
     result = build_native_packages(
         [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)],
         archives,
-        directory / "out",
+        directories(directory / "out"),
         directory / "work",
         mtime=MTIME,
         jobs=jobs,

@@ -18,6 +18,7 @@ from tests.native_package_makers import (
     RPM,
     Built,
     build_both,
+    directories,
     elfdeps,
     executable,
     extract_deb,
@@ -182,7 +183,9 @@ def test_runpath_becomes_rpath_unless_it_is_to_be_kept(tmp_path: Path) -> None:
 def test_a_package_may_only_gather_others(tmp_path: Path) -> None:
     plans = [planned(kind, name="amdrocm", depends=("amdrocm-core",)) for kind in (DEB, RPM)]
 
-    result = build_native_packages(plans, [], tmp_path / "out", tmp_path / "work", mtime=MTIME)
+    result = build_native_packages(
+        plans, [], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
+    )
 
     deb, other = (file.path for file in result.files)
     assert "Depends: amdrocm-core\n" in run("dpkg-deb", "-I", deb, "control")
@@ -206,7 +209,7 @@ def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
         result = build_native_packages(
             [replace(plan, contents=contents)],
             [archive],
-            tmp_path / "out",
+            directories(tmp_path / "out"),
             tmp_path / "work",
             mtime=MTIME,
         )
@@ -377,7 +380,9 @@ def test_rpm_relations_are_parsed(tmp_path: Path) -> None:
         recommends=("gcc",),
         suggests=("gdb > 1",),
     )
-    result = build_native_packages([plan], [], tmp_path / "out", tmp_path / "work", mtime=MTIME)
+    result = build_native_packages(
+        [plan], [], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
+    )
 
     def query(what: str) -> set[str]:
         return set(run("rpm", "-qp", f"--{what}", result.files[0].path).splitlines())
@@ -392,7 +397,9 @@ def test_rpm_relations_are_parsed(tmp_path: Path) -> None:
     assert query("suggests") == {"gdb > 1"}
 
     bad = replace(plan, depends=("python3 (>= 3)",))
-    failed = build_native_packages([bad], [], tmp_path / "out", tmp_path / "work", mtime=MTIME)
+    failed = build_native_packages(
+        [bad], [], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
+    )
     assert isinstance(failed.failures[0].error, UsageError)
     assert "'python3 (>= 3)' is no relation of an rpm" in str(failed.failures[0].error)
 
@@ -452,7 +459,12 @@ def test_a_key_that_cannot_sign_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     def failure() -> str:
         result = build_native_packages(
-            [plan], [], tmp_path / "out", tmp_path / "work", mtime=MTIME, sign_key="nobody"
+            [plan],
+            [],
+            directories(tmp_path / "out"),
+            tmp_path / "work",
+            mtime=MTIME,
+            sign_key="nobody",
         )
         return str(result.failures[0].error)
 
