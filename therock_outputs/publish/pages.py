@@ -17,8 +17,8 @@ from therock_outputs.indexes.listings import (
     run_listings,
 )
 from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
 from therock_outputs.storage import Storage
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
 __all__ = ["publish_directory_page", "publish_pages"]
 

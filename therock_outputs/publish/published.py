@@ -16,8 +16,8 @@ from packaging.version import InvalidVersion, Version
 
 from therock_outputs.errors import IntegrityError, NotFoundError
 from therock_outputs.layout import LayoutError, StorageLocation
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
 from therock_outputs.storage import Storage
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
 __all__ = ["PublishedTarball", "choose_tarball", "published_tarballs", "with_digest"]
 
