@@ -20,6 +20,7 @@ from therock_outputs.native_packages.build import (
     build_native_packages,
 )
 from therock_outputs.native_packages.package import Content, PackageFormat, PackagePlan, Scripts
+from therock_outputs.signing import Signer
 
 MTIME = 315532800
 STAGE = "core/clr/stage"
@@ -124,6 +125,11 @@ def planned(
     )
 
 
+def directories(output: Path) -> dict[PackageFormat, Path]:
+    """Where the packages of each format go."""
+    return {kind: output / kind.value for kind in (DEB, RPM)}
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A deb and an rpm of the same files."""
@@ -131,6 +137,7 @@ class Built:
     deb: Path
     rpm: Path
     result: NativePackageResult
+    compression: Compression
 
 
 def build_both(
@@ -142,26 +149,28 @@ def build_both(
     jobs: int = 2,
     large: int = 32 << 20,
     keep_runpath: bool = False,
-    sign_key: str | None = None,
+    signer: Signer | None = None,
     name: str = _PLAIN.name,
+    ignored_requires: tuple[str, ...] = (),
 ) -> Built:
     """One package in both formats."""
+    plans = [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)]
     result = build_native_packages(
-        [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)],
+        [replace(plan, ignored_requires=ignored_requires) for plan in plans],
         archives,
-        directory / "out",
+        directories(directory / "out"),
         directory / "work",
         mtime=MTIME,
         jobs=jobs,
         compression=compression,
         keep_runpath=keep_runpath,
-        sign_key=sign_key,
+        signer=signer,
         logs_dir=directory / "logs",
         large=large,
     )
     assert not result.failures, result.failures[0].error
     assert list((directory / "work").iterdir()) == []
-    return Built(result.files[0].path, result.files[1].path, result)
+    return Built(result.files[0].path, result.files[1].path, result, compression)
 
 
 def run(*words: str | Path, cwd: Path | None = None, data: bytes | None = None) -> str:

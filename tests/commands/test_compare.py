@@ -15,6 +15,7 @@ import pytest
 
 from tests import archive_makers as make
 from tests.comparison_makers import NEW, OLD, manifest
+from tests.lookup_servers import github_in_use
 from tests.running import Done, invoke
 from tests.servers import S3Server, clean_environment, rclone_server
 from therock_outputs.artifacts.compare.sources import ArchivesSource
@@ -349,7 +350,6 @@ def test_damaged_archive_on_a_server_is_named(
         (("1", "2", "--max-growth", "5x"), 2, "--max-growth is a size or a share such as"),
         (("1", "2", "--top=-1"), 2, "--top is at least 0"),
         (("1", "2", "--files", "--no-files"), 2, "contradict each other"),
-        (("1", COMMIT), 2, "looks like a commit"),
     ],
 )
 def test_bad_input_gives_one_clear_line(
@@ -400,3 +400,21 @@ def test_number_and_plain_word_are_runs_and_no_commits(staging: Path, text: str)
 def test_without_a_look_up_a_commit_says_what_to_give(staging: Path) -> None:
     with pytest.raises(UsageError, match="give the number of a run that built it"):
         resolve_side(COMMIT, Settings(staging_dir=staging))
+
+
+def test_commits_are_looked_up_and_their_runs_compared(
+    compare: _Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with github_in_use(monkeypatch, tmp_path) as server:
+        therock = server.repository()
+        commits = therock.line_of_commits(2)
+        for number, commit in enumerate(commits, 1):
+            therock.add_run(number, commit)
+        done = compare(commits[0], commits[1], "--json")
+        assert done.code == 0, done.err
+        sides = json.loads(done.out)
+        assert commits[0][:12] in sides["before"]["label"]
+        assert commits[1][:12] in sides["after"]["label"]
+        unknown = compare("1", COMMIT)
+        assert unknown.code == 1
+        assert COMMIT[:8] in unknown.err.splitlines()[-1]

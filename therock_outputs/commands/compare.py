@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,7 +101,11 @@ def compare_runs(
     *,
     find_run: CommitLookup | None = None,
 ) -> dict[str, Any]:
-    """Compare and tell; GrowthError, after everything was told, for more than was allowed."""
+    """Compare and tell; GrowthError, after everything was told, for more than was allowed.
+
+    ``find_run`` looks a commit up; None: GitHub is asked.
+    """
+    find_run = find_run or partial(_run_of_commit, console)
     before = resolve_side(options.before, settings, find_run=find_run)
     after = resolve_side(options.after, settings, find_run=find_run)
     comparison = _read_and_compare(before, after, settings, options, console)
@@ -113,6 +118,14 @@ def compare_runs(
         console.document(document)
         _check_growth(comparison, options.max_growth)
     return document
+
+
+def _run_of_commit(console: Console, commit: str, settings: Settings) -> Settings:
+    """The settings with the newest run that built a commit and has its archives."""
+    from therock_outputs.lookups import settle_run  # noqa: PLC0415 - HTTP is rarely needed here
+
+    asked = replace(settings, commit=commit, run_id=None, upload_run_id=None)
+    return replace(settle_run(asked, console), commit=None)
 
 
 def resolve_side(

@@ -31,10 +31,10 @@ from therock_outputs.indexes.simple import HTML, JSON
 from therock_outputs.indexes.stored_file import StoredFile
 from therock_outputs.indexes.withdrawn import Withdrawn, read_withdrawn
 from therock_outputs.layout import StorageLocation
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
 from therock_outputs.storage import ObjectInfo, Storage, Upload
 from therock_outputs.storage.files import content_type_of
 from therock_outputs.storage.parallel import Stop, run_parallel
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
 __all__ = ["BuiltIndexes", "build_indexes", "index_pages", "read_distribution"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from therock_outputs.indexes.distributions import IndexedFile, is_distribution
 from therock_outputs.indexes.find_links import find_links_page
 from therock_outputs.indexes.simple import hrefs_of, simple_pages
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
 __all__ = ["BESIDE", "BY_PROJECT", "Shape"]
 

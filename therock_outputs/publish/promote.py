@@ -37,9 +37,9 @@ from therock_outputs.publish.promotion import (
     PlannedRepository,
     Promotion,
 )
-from therock_outputs.publish.sums import SHA256SUMS, merge_sums, parse_sums
 from therock_outputs.storage import Download, Outcome, Progress, Storage, Transfer, Upload
 from therock_outputs.storage.parallel import Stop, run_parallel
+from therock_outputs.storage.sums import SHA256SUMS, merge_sums, parse_sums
 
 __all__ = ["Promoted", "PublishedPlace", "Retagged", "Retagger", "execute_promotion", "present"]
 

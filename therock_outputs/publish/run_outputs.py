@@ -13,10 +13,10 @@ from therock_outputs.indexes.build import read_distribution
 from therock_outputs.indexes.distributions import IndexedFile, is_distribution
 from therock_outputs.indexes.repositories import ListedPackage, read_repository
 from therock_outputs.layout import PackageFormat, StorageLocation, WorkflowOutputRoot
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
 from therock_outputs.publish.tarball_names import TarballName, parse_tarball_name
 from therock_outputs.storage import ObjectInfo, Storage
 from therock_outputs.storage.parallel import Stop, run_parallel
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
 __all__ = ["Part", "RunOutputs", "RunTarball", "RunWheel", "read_outputs", "repository_of"]
 

@@ -45,8 +45,8 @@ from therock_outputs.publish.catalogue import (
     update_latest,
 )
 from therock_outputs.publish.run_outputs import Part
-from therock_outputs.publish.sums import SHA256SUMS, merge_sums, parse_sums
 from therock_outputs.storage import Storage
+from therock_outputs.storage.sums import SHA256SUMS, merge_sums, parse_sums
 
 __all__ = ["AffectedPlace", "Withdrawing", "find_version", "put_back", "take_back"]
 
