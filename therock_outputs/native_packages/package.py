@@ -44,6 +44,8 @@ class Scripts:
     """deb: prerm; rpm: %preun."""
     after_remove: str = ""
     """deb: postrm; rpm: %postun."""
+    after_transaction: str = ""
+    """rpm: %posttrans, when all packages are in place and what they replace is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from therock_outputs.artifacts.data_files import near_matches
 from therock_outputs.native_packages.definition import (
     Alternatives,
     Definition,
@@ -65,11 +64,16 @@ def parse_package_json(text: str, source: str, own: Definitions) -> Definitions:
         raise DefinitionsError(
             Place(source, root.line), "not a list", "a package.json is a list of objects"
         )
-    remarks: list[str] = []
-    packages = [
-        _definition(_Object.of(item, source, "a package", remarks), own) for item in root.value
-    ]
-    return Definitions(source, tuple(packages), tuple(remarks))
+    whole = _Object(source, root.line, {})
+    packages = [_definition(whole.inner(item, "a package"), own) for item in root.value]
+    unknown = [_unknown(key, places) for key, places in whole.unknown.items()]
+    return Definitions(source, tuple(packages), (*whole.remarks, *unknown))
+
+
+def _unknown(key: str, places: list[Place]) -> str:
+    """The remark about a key, once for all the packages that have it."""
+    more = f" (and {len(places) - 1} times more)" if len(places) > 1 else ""
+    return f"{places[0]}: {key} is not known, so nothing was made of it{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +84,15 @@ class _Object:
     line: int
     values: dict[str, Located]
     remarks: list[str] = field(default_factory=list)
+    """Of the whole file, as is the next."""
+    unknown: dict[str, list[Place]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, item: Located, source: str, what: str, remarks: list[str]) -> _Object:
+    def inner(self, item: Located, what: str) -> _Object:
+        """The object that an item of this one has to be."""
         if not isinstance(item.value, dict):
-            raise DefinitionsError(
-                Place(source, item.line), f"{what} has to be an object", "write {…}"
-            )
-        return cls(source, item.line, item.value, remarks)
+            place = Place(self.source, item.line)
+            raise DefinitionsError(place, f"{what} has to be an object", "write {…}")
+        return _Object(self.source, item.line, item.value, self.remarks, self.unknown)
 
     def place(self, key: str = "") -> Place:
         line = self.values[key].line if key in self.values else self.line
@@ -96,13 +101,10 @@ class _Object:
     def refuse(self, key: str, problem: str, advice: str) -> DefinitionsError:
         return DefinitionsError(self.place(key), f"{key} {problem}", advice)
 
-    def remark_unknown(self, known: frozenset[str]) -> None:
+    def note_unknown(self, known: frozenset[str]) -> None:
         for key in self.values:
             if key not in known:
-                advice = near_matches(key, known)
-                self.remarks.append(
-                    f"{self.place(key)}: {key} is not known, so nothing was made of it: {advice}"
-                )
+                self.unknown.setdefault(key, []).append(self.place(key))
 
     def text(self, key: str, default: str | None = None) -> str:
         item = self.values.get(key)
@@ -146,11 +148,11 @@ class _Object:
         if not isinstance(item.value, list):
             raise self.refuse(key, "has to be a list of objects", "write it as [{…}, {…}]")
         for entry in item.value:
-            yield _Object.of(entry, self.source, what, self.remarks)
+            yield self.inner(entry, what)
 
 
 def _definition(package: _Object, own: Definitions) -> Definition:
-    package.remark_unknown(_KNOWN)
+    package.note_unknown(_KNOWN)
     name = package.text("Package")
     metapackage = package.flag("Metapackage") or False
     selections = tuple(_selections(package))
@@ -197,11 +199,11 @@ def _definition(package: _Object, own: Definitions) -> Definition:
 
 def _selections(package: _Object) -> Iterator[Selection]:
     for artifact in package.objects("Artifactory", "an entry of Artifactory"):
-        artifact.remark_unknown(_ARTIFACT_KEYS)
+        artifact.note_unknown(_ARTIFACT_KEYS)
         name = artifact.text("Artifact")
         gpu = artifact.flag("Artifact_Gfxarch")
         for subdirectory in artifact.objects("Artifact_Subdir", "an entry of Artifact_Subdir"):
-            subdirectory.remark_unknown(_SUBDIRECTORY_KEYS)
+            subdirectory.note_unknown(_SUBDIRECTORY_KEYS)
             place = subdirectory.place("Components")
             components = parse_components(subdirectory.list("Components"), place)
             yield Selection(name, subdirectory.text("Name"), components, gpu, place)

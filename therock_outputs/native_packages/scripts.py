@@ -159,12 +159,16 @@ def alternatives_scripts(context: ScriptContext, alternatives: Alternatives) -> 
     kind = context.format
     prefix = "set -e\n" + _PREFIX[kind].format_map(values)
     shared = prefix + _ALTERNATIVES.format_map(values)
+    register = _joined(shared, _REGISTER.format_map(values), _AFTER_INSTALL[kind])
     return Scripts(
-        after_install=_joined(shared, _REGISTER.format_map(values), _AFTER_INSTALL[kind]),
+        after_install=register,
         before_remove=_joined(
             shared, _DROP_EMPTY, _UNREGISTER.format_map(values), _BEFORE_REMOVE[kind]
         ),
         after_remove=_joined(prefix, _DROP_EMPTY, _AFTER_REMOVE[kind].format_map(values)),
+        # Where %post runs, files of the version before are still there, and those of packages
+        # that come later in the transaction are not.
+        after_transaction=register if kind is PackageFormat.RPM else "",
     )
 
 
