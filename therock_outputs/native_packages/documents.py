@@ -7,7 +7,9 @@ from email.utils import format_datetime
 
 from therock_outputs.native_packages.package import PackagePlan
 
-__all__ = ["changelog", "copyright_text"]
+__all__ = ["CHANGE", "changelog", "copyright_text"]
+
+CHANGE = "Package the files of one build of TheRock."
 
 
 def changelog(plan: PackagePlan, mtime: int) -> str:
@@ -15,7 +17,7 @@ def changelog(plan: PackagePlan, mtime: int) -> str:
     date = format_datetime(datetime.fromtimestamp(mtime, UTC))
     return (
         f"{plan.name} ({plan.version}-{plan.release}) stable; urgency=medium\n\n"
-        f"  * Package the files of one build of TheRock.\n\n"
+        f"  * {CHANGE}\n\n"
         f" -- {plan.maintainer}  {date}\n"
     )
 
@@ -28,7 +30,7 @@ def copyright_text(plan: PackagePlan) -> str:
         f"Source: {plan.homepage}\n"
         f"Upstream-Contact: {plan.maintainer}\n\n"
         "Files: *\n"
-        f"Copyright: {plan.vendor or plan.maintainer}\n"
+        f"Copyright: \u00a9 {plan.vendor or plan.maintainer}\n"
         f"License: {name}\n"
         " The full text of each licence is among the files of the packages, below\n"
         f" {plan.prefix}/share/doc.\n"

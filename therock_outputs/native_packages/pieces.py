@@ -36,7 +36,7 @@ class Compression(enum.StrEnum):
         return ".zst" if self is Compression.ZSTD else ".xz"
 
 
-LEVELS = {Compression.ZSTD: 9, Compression.XZ: 6}
+LEVELS = {Compression.ZSTD: 7, Compression.XZ: 6}
 """Measured in docs/native-packages-builders.md."""
 
 Record = tuple[int, int]

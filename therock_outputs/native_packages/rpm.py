@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.errors import IntegrityError, UsageError
+from therock_outputs.native_packages.documents import CHANGE
 from therock_outputs.native_packages.entries import Entry
 from therock_outputs.native_packages.package import PackagePlan
 from therock_outputs.native_packages.packaging import Tools
@@ -166,6 +167,10 @@ def _header(
     header.translated(Tag.SUMMARY, plan.summary)
     header.translated(Tag.DESCRIPTION, _description(plan))
     header.int32(Tag.BUILD_TIME, [tools.mtime])
+    header.text(Tag.BUILD_HOST, "localhost")  # never the machine's own
+    header.int32(Tag.CHANGELOG_TIMES, [tools.mtime])
+    header.texts(Tag.CHANGELOG_NAMES, [f"{plan.maintainer} - {plan.version}-{plan.release}"])
+    header.texts(Tag.CHANGELOG_TEXTS, [f"- {CHANGE}"])
     header.text(Tag.VENDOR, plan.vendor)
     header.text(Tag.LICENSE, plan.license)
     header.text(Tag.PACKAGER, plan.maintainer)

@@ -33,13 +33,14 @@ class Tag(enum.IntEnum):
     SIGNATURE_MD5 = 1004
     SIGNATURE_PAYLOAD_SIZE = 1007
     RESERVED_SPACE = 1008
-    # Of the main header: 1000 and 1004 meant something else above.
+    # Of the main header: 1000, 1004 and 1007 meant something else above.
     NAME = 2_001_000
     VERSION = 1001
     RELEASE = 1002
     SUMMARY = 2_001_004
     DESCRIPTION = 1005
     BUILD_TIME = 1006
+    BUILD_HOST = 2_001_007
     SIZE = 1009
     VENDOR = 1011
     LICENSE = 1014
@@ -70,6 +71,9 @@ class Tag(enum.IntEnum):
     CONFLICT_NAMES = 1054
     CONFLICT_VERSIONS = 1055
     RPM_VERSION = 1064
+    CHANGELOG_TIMES = 1080
+    CHANGELOG_NAMES = 1081
+    CHANGELOG_TEXTS = 1082
     POST_IN_PROGRAM = 1086
     PRE_UN_PROGRAM = 1087
     POST_UN_PROGRAM = 1088
