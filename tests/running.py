@@ -26,7 +26,7 @@ _PROGRAM = "from therock_outputs.program import main; main()"
 # Counts what the program does to files and, when the count is reached, is gone in the middle of
 # it: no handler, no `finally`, no buffer that is flushed.
 _COUNTING = """
-import os, signal, sys, threading
+import importlib, os, signal, sys, threading
 
 # Opening counts too: it makes a file, or it comes just before one is read or written.
 EVENTS = {
@@ -56,8 +56,9 @@ def watch(event, arguments):
             if count == limit:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-sys.argv = ["inv", *sys.argv[4:]]
-from therock_outputs.program import main
+module = sys.argv[4]
+sys.argv = ["inv", *sys.argv[5:]]
+main = importlib.import_module(module).main
 sys.addaudithook(watch)
 try:
     main()
@@ -111,6 +112,8 @@ class Killable:
     """What happens to files elsewhere (the interpreter's own) does not count."""
     report: Path
     environ: Mapping[str, str] | None = None
+    module: str = "therock_outputs.program"
+    """Whose ``main`` is run with the words."""
 
     def run(self) -> int:
         """Run to the end; how many things were done."""
@@ -137,6 +140,7 @@ class Killable:
                 str(limit),
                 str(self.report),
                 inside,
+                self.module,
                 *self.words,
             ],
             env=_environment(self.environ),

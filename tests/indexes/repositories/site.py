@@ -139,6 +139,8 @@ def gpg(home: Path, *words: str, data: bytes = b"") -> bytes:
 def keyring(directory: Path, *keys: tuple[str, str]) -> Iterator[Path]:
     """A keyring with secret keys by user id and algorithm, all made in 2020."""
     directory.mkdir(mode=0o700, parents=True)
+    # Else the agent measures for seconds how often it should hash a passphrase.
+    (directory / "gpg-agent.conf").write_text("s2k-count 65536\n")
     try:
         for user, algorithm in keys:
             gpg(directory, "--faked-system-time", "1600000000", "--quick-generate-key", user,

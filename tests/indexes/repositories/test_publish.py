@@ -354,7 +354,7 @@ def test_signed_repository_keeps_its_signature_while_nothing_changes(
     assert done.public_key == site.place / PUBLIC_KEY
     before = site.contents()
     assert before[SIGNED[site.kind]]
-    site.publish(site.make("a"), signer=signer)
+    site.publish(site.make("a"), signer=signer, mtime=MTIME + 1000)
     assert site.contents() == before
 
 
@@ -506,6 +506,22 @@ def test_unlisted_package_can_be_listed_again(here: Site) -> None:
     assert listed(done) == {"a 1.0-1", "b 1.0-1"}
     with pytest.raises(NotFoundError, match="has no unlisted package"):
         relist_package(here.storage, here.place, path, **words)  # type: ignore[arg-type]
+
+
+def test_dry_run_of_unlisting_writes_nothing(here: Site) -> None:
+    here.publish(here.make("a"), here.make("b"))
+    before = here.contents()
+    done = unlist_package(
+        DryRunStorage(here.storage),
+        here.place,
+        "a",
+        "1.0-1",
+        kind=here.kind,
+        settings=SETTINGS,
+        mtime=MTIME,
+    )
+    assert listed(done) == {"b 1.0-1"}
+    assert here.contents() == before
 
 
 @pytest.mark.parametrize(("name", "version"), [("a", "9"), ("z", "1.0-1")])

@@ -49,6 +49,8 @@ __all__ = [
 _FORMATS: Mapping[PackageFormat, Format] = {PackageFormat.DEB: apt, PackageFormat.RPM: rpm}
 _JOBS = 4
 _MOST_ROUNDS = 50
+_ROUNDS_FOR_OTHERS = 10
+"""After so many, packages without entries are of an upload that is under way, not lost ones."""
 
 
 def package_path(kind: PackageFormat, filename: str) -> str:
@@ -156,6 +158,7 @@ def unlist_package(
             f"{place.s3_uri} lists no {name} of version {version}; check both in its metadata"
         )
     storage.update(place / UNLISTED, partial(_change_unlisted, add=paths))
+    publication.there.unlisting = paths
     return publication.run(())
 
 
@@ -199,6 +202,9 @@ class _Publication:
     """Paths that were listed when this attempt began."""
     merged: tuple[ListedPackage, ...] = ()
     """What the pointer was last made from."""
+    followed: bytes | None = None
+    """The pointer that ``followers`` are of."""
+    followers: Sequence[Mapping[str, bytes]] = ()
     strays: dict[ObjectInfo, ListedPackage] = field(default_factory=dict)
     """Packages that no metadata described, as read."""
 
@@ -221,14 +227,14 @@ class _Publication:
         """List what is there, until all of it is listed."""
         there = self.there
         key = self._put_key()
-        for _ in range(_MOST_ROUNDS):
+        for turn in range(_MOST_ROUNDS):
             if not self._point():
                 continue
             if isinstance(there.storage, DryRunStorage):
                 packages = self.merged
                 break
             listed = self.follow()
-            if self._is_settled(set(listed)):
+            if self._is_settled(set(listed), others=turn < _ROUNDS_FOR_OTHERS):
                 packages = in_order(listed)
                 break
         else:
@@ -252,6 +258,9 @@ class _Publication:
         there = self.there
         old = there.read_pointer()
         new = self._render(old)
+        # Made before and written right after: rpm has no file that holds text and signature, so
+        # between the two a client that asks for both is told that they do not fit.
+        self._followers(new)
 
         def swap(current: bytes | None) -> bytes:
             # A server without conditions is asked what stands: that may be ours already.
@@ -270,6 +279,7 @@ class _Publication:
         there = self.there
         self.merged = self._merge(there.entries(old))
         files = there.form.render_files(self.merged)
+        there.made = {file.sha256: data for file, data in files.items()}
         time = self.mtime
         if old is not None:
             time = there.parse(old).time
@@ -287,12 +297,11 @@ class _Publication:
         followed the last pointer.
         """
         there = self.there
-        sign = None if self.signer is None else partial(self.signer.sign, mtime=self.mtime)
         for _ in range(_MOST_ROUNDS):
             data = there.read_pointer()
             if data is None:
                 raise NotFoundError(f"{there.label} is gone; publish again")
-            for files in there.form.render_followers(data, there.parse(data), there.fetch, sign):
+            for files in self._followers(data):
                 uploads = [
                     Upload(content, there.place / path, IfExists.REPLACE)
                     for path, content in files.items()
@@ -305,14 +314,29 @@ class _Publication:
             "try again when fewer write to it"
         )
 
-    def _is_settled(self, listed: set[str]) -> bool:
+    def _followers(self, data: bytes) -> Sequence[Mapping[str, bytes]]:
+        """What follows a pointer, kept until it is asked of another one.
+
+        Signatures have the pointer's time: they stay as they are for as long as it does.
+        """
+        there = self.there
+        if self.followed != data:
+            pointer = there.parse(data)
+            sign = None if self.signer is None else partial(self.signer.sign, mtime=pointer.time)
+            self.followers = there.form.render_followers(data, pointer, there.fetch, sign)
+            self.followed = data
+        return self.followers
+
+    def _is_settled(self, listed: set[str], *, others: bool) -> bool:
         """Whether nobody's packages can have been lost by what was written last.
 
         A server without conditions may have let this write go over another one, whose packages
-        then lie there without entries. They may also be of an upload that is under way.
+        then lie there without entries (``others``: ask for these too).
         """
         there = self.there
-        wanted = set(self.adding) if there.storage.honours_conditions else set(there.found())
+        wanted = set(self.adding)
+        if others and not there.storage.honours_conditions:
+            wanted = set(there.found())
         unlisted = there.unlisted()
         return wanted - unlisted <= listed and not listed & unlisted
 

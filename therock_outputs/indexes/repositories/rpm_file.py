@@ -50,9 +50,9 @@ def records_of(headers: bytes, path: str, size: int, sha256: str) -> tuple[bytes
             package = createrepo_c.package_from_rpm(
                 file.name, createrepo_c.SHA256, path, None, _CHANGES
             )
-        except createrepo_c.CreaterepoCError as error:
+        except (createrepo_c.CreaterepoCError, OSError) as error:
             raise IntegrityError(
-                f"{path} has headers that rpm cannot read ({error}); build it again"
+                f"{path} has headers that rpm cannot read; build it again"
             ) from error
     package.pkgId = sha256
     package.size_package = size

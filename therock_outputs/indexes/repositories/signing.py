@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError, UsageError
@@ -40,7 +40,7 @@ class Signer:
     """Seconds since the epoch: when the youngest key that may sign was made."""
     public_key: bytes
     """Armored."""
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False, compare=False)
     """What gpg runs in; it names the key's GNUPGHOME."""
 
     def sign(self, data: bytes, *, mtime: int, clear: bool) -> bytes:

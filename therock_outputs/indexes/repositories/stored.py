@@ -40,8 +40,12 @@ class StoredRepository:
     form: Format
     settings: RepositorySettings | None = None
     """The words that it must have; None: any."""
+    unlisting: frozenset[str] = frozenset()
+    """Paths that are about to be unlisted: a dry run writes them nowhere."""
     parsed: dict[str, list[ListedPackage]] = field(default_factory=dict)
     """Entries by the digest of the pointer that lists them."""
+    made: dict[str, bytes] = field(default_factory=dict)
+    """Metadata files that were last made here, by digest: they need not be fetched."""
 
     def entries(self, data: bytes | None) -> dict[str, ListedPackage]:
         """What a pointer lists, by path; nothing where there is none."""
@@ -65,9 +69,10 @@ class StoredRepository:
     def unlisted(self) -> frozenset[str]:
         """Paths of packages that are to stay out of the metadata."""
         try:
-            return parse_unlisted(self.storage.read(self.place / UNLISTED))
+            listed = parse_unlisted(self.storage.read(self.place / UNLISTED))
         except NotFoundError:
-            return frozenset()
+            listed = frozenset()
+        return listed | self.unlisting
 
     def found(self) -> dict[str, ObjectInfo]:
         """The package files by their paths."""
@@ -119,6 +124,8 @@ class StoredRepository:
 
     def fetch(self, file: IndexFile) -> bytes:
         """A metadata file that the pointer names; IntegrityError for other bytes."""
+        if file.sha256 in self.made:
+            return self.made[file.sha256]
         location = self.place / file.path
         try:
             data = self.storage.read(location, _LARGEST_INDEX)
