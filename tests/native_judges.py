@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from tests.native_roots import AptRoot, DnfRoot, Root
+from tests.native_roots import AptRoot, Root
 from tests.package_judges import JudgementError
 
 LINTIAN_REASONS: dict[str, str] = {}
@@ -271,5 +271,3 @@ def sums(paths: Iterable[Path]) -> dict[str, str]:
             found[path.name] = _digest(file)
     return found
 
-
-__all__ = ["DnfRoot"]

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ DEBIAN = PROJECT / "build" / "judges" / "debian.tar"
 
 _NOT_COMPARED = (
     "etc/apt", "etc/zypp", "etc/ld.so.cache", "etc/yum.repos.d", "tmp", "var/cache", "var/log",
-    "var/lib/apt", "var/lib/dnf", "var/lib/rpm", "var/lib/zypp", "usr/lib/sysimage",
+    "srv", "var/lib/apt", "var/lib/dnf", "var/lib/rpm", "var/lib/zypp", "usr/lib/sysimage",
     "var/tmp",
 )  # fmt: skip
 """What package managers keep for themselves."""
@@ -35,7 +35,11 @@ Acquire::Languages "none";
 Acquire::Retries "0";
 Dpkg::Use-Pty "false";
 """
-_BIND_NULL = 'root=$1; shift; mount --bind /dev/null "$root/dev/null" && exec "$@"'
+# Programs find their libraries by /proc/self/exe. The mounts end with the command's namespace.
+_WITH_MOUNTS = (
+    'root=$1; shift; mount --bind /dev/null "$root/dev/null" &&'
+    ' mount --rbind /proc "$root/proc" && exec "$@"'
+)
 _ENVIRON = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -88,18 +92,17 @@ class Answer:
 
 @cache
 def rights() -> tuple[str, ...]:
-    """How a command comes to root's rights here: it has them, or gets them in a user namespace.
+    """How a command gets root's rights and mounts of its own: in namespaces that end with it.
 
     JudgementError where there is no way.
     """
-    if os.geteuid() == 0:
-        return ()
-    namespace = ("unshare", "--map-root-user", "--mount")
+    own = [] if os.geteuid() == 0 else ["--map-root-user"]
+    namespace = ("unshare", "--mount", *own)
     if _run([*namespace, "true"], os.environ).code == 0:
         return namespace
     raise JudgementError(
-        "packages are installed with root's rights: run as root, or allow user namespaces "
-        "(sysctl kernel.apparmor_restrict_unprivileged_userns=0)"
+        "packages are installed with root's rights: run as root where mounting is allowed, or "
+        "allow user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0)"
     )
 
 
@@ -113,12 +116,7 @@ def unpack_base(tarball: Path, directory: Path) -> Path:
         [*rights(), "tar", "-xf", str(tarball), "-C", str(directory), "--no-same-owner",
          "--exclude=./dev/*"]
     )  # fmt: skip
-    null = directory / "dev" / "null"
-    if rights():
-        null.touch()  # the machine's own is laid over it
-    else:
-        os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
-        null.chmod(0o666)
+    (directory / "dev" / "null").touch()  # the machine's own is laid over it
     (directory / "etc/apt/apt.conf.d/99judges").write_text(_APT_CONFIG)
     (directory / "etc/dpkg/dpkg.cfg.d/judges").write_text("force-unsafe-io\n")
     # What is written in place, or locked, is not shared by hard links.
@@ -145,10 +143,8 @@ class Root:
 
     def outside(self, *words: str | Path, codes: Sequence[int] | None = (0,)) -> Answer:
         """Run a program of this machine that works on the root; any exit code with None."""
-        command = [*map(str, words)]
-        if rights():
-            command = [*rights(), "sh", "-c", _BIND_NULL, "sh", str(self.path), *command]
-        answer = _run(command, _ENVIRON)
+        inner = ["sh", "-c", _WITH_MOUNTS, "sh", str(self.path), *map(str, words)]
+        answer = _run([*rights(), *inner], _ENVIRON)
         if codes is not None and answer.code not in codes:
             said = " ".join(map(str, words))[:300]
             raise JudgementError(f"{said}: exit code {answer.code}\n{answer.text[-4000:]}")
@@ -163,6 +159,13 @@ class Root:
         target = self.path / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def lend(self, directory: Path) -> str:
+        """The address of a directory of this machine, inside, where its files are shared."""
+        place = self.path / "srv" / hashlib.sha256(str(directory).encode()).hexdigest()[:8]
+        if not place.exists():
+            _checked([*rights(), "cp", "-al", str(directory), str(place)])
+        return f"file:///{place.relative_to(self.path)}"
 
     def resolve(self, *paths: str) -> dict[str, str]:
         """Where links lead inside; JudgementError when one leads nowhere."""
@@ -275,7 +278,8 @@ class DnfRoot:
     def __init__(self, base: Path, path: Path, stub: Path) -> None:
         self.root = Root.copy(base, path)
         self.work = path.with_name(f"{path.name}-dnf")
-        (self.work / "repos").mkdir(parents=True)
+        for name in ("repos", "logs"):
+            (self.work / name).mkdir(parents=True)
         (self.work / "dnf.conf").write_text("[main]\nplugins=0\nretries=1\ntimeout=20\n")
         self.run("install", str(stub))
 
