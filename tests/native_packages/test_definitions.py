@@ -255,6 +255,8 @@ def test_package_json_is_read_as_it_is(tmp_path: Path) -> None:
     assert (package.name, package.gpu, package.metapackage) == ("amdrocm-core", True, False)
     assert (package.deb_depends, package.rpm_depends) == (("libc6", "amdrocm-x"), ("amdrocm-x",))
     assert (package.summary, package.group) == ("Some thing", "Unknown")
+    assert package.place_of("libc6").line == 1 + lines.index('      "libc6",')
+    assert package.place_of("of no line") == package.place
     assert [(s.artifact, s.gpu, s.place.line) for s in package.selections] == [
         ("rocgdb", False, first),
         ("fft", None, second),

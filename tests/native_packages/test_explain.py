@@ -17,6 +17,8 @@ depends = ["amdrocm-a"]
 files.b.two = ["lib"]
 [amdrocm-gone]
 files.gone.three = ["lib"]
+[amdrocm-part]
+files.part.four = ["lib"]
 [amdrocm-all]
 metapackage = true
 gpu = true
@@ -26,6 +28,9 @@ RUN: dict[str, Stages] = {
     "a_lib_generic": {"x/one/stage": ["lib/x:12345", "lib/y -> x", "lib/z = lib/x", "share/"]},
     "a_lib_gfx942": {"x/one/stage": ["lib/gfx942:1234"]},
     "b_lib_generic": {"x/two/stage": ["lib/b"]},
+    "part_lib_generic": {"x/four/stage": ["lib/c"]},
+    "part_lib_gfx942": {"x/four/stage": []},
+    "part_lib_gfx90a": {"x/four/stage": []},
 }
 PLAN = plan(TEXT, RUN)
 
@@ -94,6 +99,8 @@ def test_rows_tell_size_and_number_of_files_of_each_package() -> None:
 
 def test_what_is_skipped_for_one_reason_is_one_row() -> None:
     assert [(row.definition, row.packages) for row in skipped_rows(PLAN)] == [
+        ("amdrocm-a", ("amdrocm-a7.13-gfx90a",)),
         ("amdrocm-gone", ("amdrocm-gone",)),
-        ("amdrocm-all", ("amdrocm-all7.13-gfx942", "amdrocm-all")),
+        ("amdrocm-part", ("amdrocm-part7.13-gfx90a", "amdrocm-part7.13-gfx942")),
+        ("amdrocm-all", ("amdrocm-all7.13-gfx90a", "amdrocm-all7.13-gfx942", "amdrocm-all")),
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from therock_outputs.artifacts.data_files import near_matches
 from therock_outputs.artifacts.names import Component
@@ -108,6 +108,8 @@ class Definition:
     obsoletes: tuple[str, ...] = ()
     rpm_ignored_requires: tuple[str, ...] = ()
     """Shell patterns of derived Requires that an rpm leaves out."""
+    relation_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where relations stand, by their text."""
     alternatives: Alternatives = Alternatives()
     selections: tuple[Selection, ...] = ()
     maintainer: str
@@ -117,6 +119,10 @@ class Definition:
     section: str
     priority: str
     group: str
+
+    def place_of(self, relation: str) -> Place:
+        """Where the definition writes a relation."""
+        return self.relation_places.get(relation, self.place)
 
     @property
     def is_devel(self) -> bool:

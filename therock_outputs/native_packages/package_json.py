@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from therock_outputs.native_packages.definition import (
@@ -141,6 +141,16 @@ class _Object:
             raise self.refuse(key, "has to be a list of texts", 'write it as ["one", "two"]')
         return tuple(dict.fromkeys(text for text in found if text))
 
+    def places(self, keys: Iterable[str]) -> dict[str, Place]:
+        """Where the texts of these lists stand."""
+        found = {}
+        for key in keys:
+            item = self.values.get(key)
+            for text in item.value if item and isinstance(item.value, list) else [item]:
+                if text is not None and isinstance(text.value, str):
+                    found[text.value.strip()] = Place(self.source, text.line)
+        return found
+
     def objects(self, key: str, what: str) -> Iterator[_Object]:
         item = self.values.get(key)
         if item is None or item.value is None:
@@ -185,6 +195,7 @@ def _definition(package: _Object, own: Definitions) -> Definition:
         conflicts=package.list("Conflicts"),
         obsoletes=package.list("Obsoletes"),
         rpm_ignored_requires=(_PYTHON_OF_DEBUGGER[1],) if python else (),
+        relation_places=package.places(_LISTS),
         alternatives=_alternatives(package, name, own),
         selections=selections,
         maintainer=package.text("Maintainer", "ROCm Dev Support <rocm-dev.support@amd.com>"),

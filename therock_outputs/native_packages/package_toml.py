@@ -29,14 +29,12 @@ _COMMON = frozenset(
 _TEXTS = frozenset({"summary", "description"})
 _FLAGS = frozenset({"metapackage", "disabled", "gpu"})
 _RELATIONS = frozenset({"depends", "recommends", "suggests"})
+_OTHER_RELATIONS = ("provides", "replaces", "conflicts", "obsoletes")
 _LISTS = frozenset(
     {
         *_RELATIONS,
         *(f"{kind}_{relation}" for kind in ("deb", "rpm") for relation in _RELATIONS),
-        "provides",
-        "replaces",
-        "conflicts",
-        "obsoletes",
+        *_OTHER_RELATIONS,
         "rpm_ignored_requires",
         "host_only",
     }
@@ -131,6 +129,11 @@ def _definition(table: _Table, common: Mapping[str, str]) -> Definition:
         for kind in ("deb", "rpm")
         for relation in _RELATIONS
     }
+    places = {
+        text: table.place(key)
+        for key in (*relations, *_RELATIONS, *_OTHER_RELATIONS)
+        for text in table.list(key)
+    }
     shared = {key: table.text(key, common.get(key)) for key in _COMMON}
     return Definition(
         name=table.name,
@@ -151,6 +154,7 @@ def _definition(table: _Table, common: Mapping[str, str]) -> Definition:
         conflicts=table.list("conflicts"),
         obsoletes=table.list("obsoletes"),
         rpm_ignored_requires=table.list("rpm_ignored_requires"),
+        relation_places=places,
         alternatives=_alternatives(table.table("alternatives")),
         selections=tuple(_selections(table)),
         architecture=shared["architecture"],

@@ -256,7 +256,7 @@ def _skipped(
         for target in shape.targets:
             if target not in shape.by_target:
                 name = namer.versioned(definition, target)
-                yield shape.name, name, f"the run has no file of it for {target}"
+                yield shape.name, name, "the run has no file of it for this GPU"
 
 
 def _unused(

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from therock_outputs.artifacts.data_files import near_matches
-from therock_outputs.native_packages.definition import Definition, Definitions, DefinitionsError
+from therock_outputs.native_packages.definition import (
+    Definition,
+    Definitions,
+    DefinitionsError,
+    Place,
+)
 from therock_outputs.native_packages.names import Namer
 from therock_outputs.native_packages.relations import Relation, Term
 from therock_outputs.native_packages.shapes import Form, Shape
@@ -144,7 +149,7 @@ class Resolver:
     def literal(self, definition: Definition, field: str) -> tuple[str, ...]:
         """A definition's relations to names as they stand, as in ``provides``."""
         texts: tuple[str, ...] = getattr(definition, field)
-        parsed = (Relation.parse(text, self._kind, definition.place) for text in texts)
+        parsed = (Relation.parse(text, self._kind, definition.place_of(text)) for text in texts)
         return tuple(relation.written(self._kind) for relation in parsed)
 
     def _resolved(
@@ -175,22 +180,26 @@ class Resolver:
 
     def _parsed(self, definition: Definition, field: str) -> Iterator[Relation]:
         texts: tuple[str, ...] = getattr(definition, f"{self._kind.value}_{field}")
-        return (Relation.parse(text, self._kind, definition.place) for text in texts)
+        for text in texts:
+            yield Relation.parse(text, self._kind, definition.place_of(text))
 
     def _check(self, definition: Definition) -> None:
         """DefinitionsError for a dependency that nothing could satisfy."""
         for field in ("depends", "recommends", "suggests"):
-            for relation in self._parsed(definition, field):
-                for term in relation.terms:
-                    if term.name == definition.name:
-                        raise DefinitionsError(
-                            definition.place,
-                            f"{definition.name} depends on itself",
-                            f"take it out of its own {field}",
-                        )
-                    if _OURS.match(term.name) and term.name not in self._definitions:
-                        raise DefinitionsError(
-                            definition.place,
-                            f"{definition.name} depends on {term.name}, which no definition makes",
-                            near_matches(term.name, self._definitions),
-                        )
+            texts: tuple[str, ...] = getattr(definition, f"{self._kind.value}_{field}")
+            for text in texts:
+                place = definition.place_of(text)
+                for term in Relation.parse(text, self._kind, place).terms:
+                    self._check_term(definition, field, term, place)
+
+    def _check_term(self, definition: Definition, field: str, term: Term, place: Place) -> None:
+        if term.name == definition.name:
+            raise DefinitionsError(
+                place, f"{definition.name} depends on itself", f"take it out of its own {field}"
+            )
+        if _OURS.match(term.name) and term.name not in self._definitions:
+            raise DefinitionsError(
+                place,
+                f"{definition.name} depends on {term.name}, which no definition makes",
+                near_matches(term.name, self._definitions),
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from therock_outputs.artifacts.names import ArtifactName
@@ -84,7 +84,6 @@ class Shaper:
         targets = () if form is Form.PLAIN else self._targets
         if definition.metapackage:
             return Shape(definition, form, targets, why=why)
-        self._note_absent(definition)
         common: tuple[Content, ...] = ()
         if form is not Form.FAMILY:
             common = self._contents(definition, lambda artifact, _: artifact.is_generic)
@@ -94,6 +93,8 @@ class Shaper:
             if (contents := self._contents(definition, self._rule(form, target)))
         }
         empty = "" if common or by_target else self._why_empty(definition)
+        if not empty:
+            self._note_absent(definition)
         return Shape(definition, form, targets, common, by_target, why, empty)
 
     # -------------------------------------------------------------------- forms
@@ -181,28 +182,38 @@ class Shaper:
 
     def _note_absent(self, definition: Definition) -> None:
         """Tell what a definition names and the run has not: another run, or a slip of the pen."""
-        for name in definition.artifacts:
-            archives = list(self._inventory.of(name))
-            chosen = [s for s in definition.selections if s.artifact == name]
-            if not archives:
-                self.notes.append(
-                    f"{definition.name}: the run has no artifact {name} ({chosen[0].place})"
-                )
-                continue
-            stages = sorted({stage for archive in archives for stage in archive.stages})
-            for selection in chosen:
-                if not any(selection.takes_stage(stage) for stage in stages):
-                    self.notes.append(
-                        f"{definition.name}: artifact {name} has no stage "
-                        f"{selection.subdirectory} in this run ({selection.place})"
-                    )
+        gone = [name for name in definition.artifacts if not any(self._inventory.of(name))]
+        if gone:
+            place = next(s.place for s in definition.selections if s.artifact == gone[0])
+            self.notes.append(
+                f"{definition.name}: the run has no artifact {_listed(gone)} ({place})"
+            )
+        empty = [
+            selection
+            for selection in definition.selections
+            if selection.artifact not in gone and not self._has_stage(selection)
+        ]
+        if empty:
+            names = _listed([f"{s.subdirectory} of {s.artifact}" for s in empty])
+            self.notes.append(f"{definition.name}: the run has no stage {names} ({empty[0].place})")
+
+    def _has_stage(self, selection: Selection) -> bool:
+        return any(
+            selection.takes_stage(stage)
+            for archive in self._inventory.of(selection.artifact)
+            for stage in archive.stages
+        )
 
     def _why_empty(self, definition: Definition) -> str:
         there = [name for name in definition.artifacts if any(self._inventory.of(name))]
         if not there:
             return f"the run has no archive of {_listed(definition.artifacts)}"
-        return f"the run has {_listed(there)}, but no file in the stages and components taken"
+        wanted = [s.subdirectory for s in definition.selections if s.artifact in there]
+        return (
+            f"the run has {_listed(there, 'and')}, but in the components taken no file of "
+            f"{_listed(list(dict.fromkeys(wanted)))}"
+        )
 
 
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+def _listed(names: Sequence[str], word: str = "or") -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
