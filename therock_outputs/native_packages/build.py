@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -97,7 +96,7 @@ def build_native_packages(
     """Write the planned packages, each to the directory of its format.
 
     ``mtime`` (seconds since the epoch) is the only time in them. ``work_dir`` is for temporary
-    files, which are gone afterwards; files from ``large`` bytes are never held in memory.
+    files without names; files from ``large`` bytes are never held in memory.
     ``progress`` counts the archives' bytes. A log of each package goes below ``logs_dir``. No
     package has its name before it is whole, and one that fails does not keep others from being
     built: ``failures`` has to be looked at. Raises what concerns all of them: IntegrityError for
@@ -113,14 +112,12 @@ def build_native_packages(
             directory.mkdir(parents=True, exist_ok=True)
         sweep_abandoned(directory)
     with ExitStack() as stack:
-        with os_errors(f"{work_dir} cannot hold the temporary files"):
-            name = stack.enter_context(tempfile.TemporaryDirectory(dir=work_dir, prefix="native-"))
-        spool = stack.enter_context(Spool(Path(name)))
+        spool = stack.enter_context(Spool(work_dir))
         pool = stack.enter_context(ThreadPoolExecutor(jobs, "package"))
         list(pool.map(_verify, by_name.values()))
         maker = PieceMaker(compression)
         files = FileMaker(
-            maker, spool, Path(name), keep_runpath=keep_runpath, threads=jobs, large=large
+            maker, spool, work_dir, keep_runpath=keep_runpath, threads=jobs, large=large
         )
         read = FileReader(files, jobs=jobs, progress=progress).read(packages, by_name)
         tools = Tools(maker, spool, files, mtime, sign_key)

@@ -98,7 +98,7 @@ def _documents(plan: PackagePlan, entries: Sequence[Entry], tools: Tools) -> Ite
     history = gzip.compress(changelog(plan, tools.mtime).encode(), 9, mtime=0)
     for name, data in (
         ("changelog.Debian.gz", history),
-        ("copyright", copyright_text(plan).encode()),
+        ("copyright", copyright_text(plan, tools.mtime).encode()),
     ):
         stored = tools.files.make(bytearray(data), name, plan.filename, rewrites=False)
         yield Entry(join(directory, name), Kind.FILE, 0o644, "", stored)

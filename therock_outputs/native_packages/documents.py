@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+from therock_outputs.artifacts.reproducible import FIXED_EPOCH
 from therock_outputs.native_packages.package import PackagePlan
 
 __all__ = ["CHANGE", "changelog", "copyright_text"]
@@ -22,15 +23,19 @@ def changelog(plan: PackagePlan, mtime: int) -> str:
     )
 
 
-def copyright_text(plan: PackagePlan) -> str:
-    """Where the files come from and under which licences, in the machine-readable format 1.0."""
+def copyright_text(plan: PackagePlan, mtime: int) -> str:
+    """Where the files come from and under which licences, in the machine-readable format 1.0.
+
+    The year is that of SOURCE_DATE_EPOCH; without one, none is known.
+    """
+    year = f"{datetime.fromtimestamp(mtime, UTC).year} " if mtime != FIXED_EPOCH else ""
     name = plan.license.strip() or "unknown"
     return (
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
         f"Source: {plan.homepage}\n"
         f"Upstream-Contact: {plan.maintainer}\n\n"
         "Files: *\n"
-        f"Copyright: \u00a9 {plan.vendor or plan.maintainer}\n"
+        f"Copyright: \u00a9 {year}{plan.vendor or plan.maintainer}\n"
         f"License: {name}\n"
         " The full text of each licence is among the files of the packages, below\n"
         f" {plan.prefix}/share/doc.\n"
