@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import createrepo_c
 import pytest
 
 from tests.native_files import deb, put, rpm
+from tests.running import ROOT
 from therock_outputs.errors import IntegrityError
 from therock_outputs.indexes.repositories import apt
 from therock_outputs.indexes.repositories import rpm as rpms
@@ -82,19 +85,19 @@ def test_what_is_no_deb_is_named(stream: io.BytesIO, reason: str) -> None:
 
 
 def test_control_archive_that_grows_without_bound_is_refused() -> None:
-    import gzip  # noqa: PLC0415
-
     bomb = ar(("control.tar.gz", gzip.compress(bytes(32 << 20))))
     with pytest.raises(IntegrityError, match="unpacks to more than"):
         read_control(bomb, "x.deb")
 
 
 def test_paragraph_keeps_continuation_lines() -> None:
-    fields = parse_paragraph("A: 1\nDescription: x\n more\n .\n", "file")
-    assert fields == {"A": "1", "Description": "x\n more\n ."}
+    fields = parse_paragraph("A: 1\u2028\x85\nDescription: x\n more\n .\n", "file")
+    assert fields["Description"] == "x\n more\n ."
 
 
-@pytest.mark.parametrize("text", [" first", "no field", "A: 1\nA: 2", "-A: 1", "A: 1\n\nB: 2"])
+@pytest.mark.parametrize(
+    "text", [" first", "no field", "A: 1\nA: 2", "-A: 1", "A: 1\n\nB: 2", "A: 1\n \nB: 2"]
+)
 def test_paragraph_that_is_none_is_named(text: str) -> None:
     with pytest.raises(IntegrityError, match="file has a control file with the line"):
         parse_paragraph(text, "file")
@@ -138,6 +141,21 @@ def test_rpm_with_a_broken_header_is_named() -> None:
     garbage = data[: begin + 16] + b"\xff" * 64 + data[begin + 80 :]
     with pytest.raises(IntegrityError, match=rf"{name} has headers that rpm cannot read"):
         rpms.read_package(io.BytesIO(garbage), name, len(garbage), DIGEST)
+
+
+def test_rpms_are_read_silently_where_rpm_is_not_installed(tmp_path: Path) -> None:
+    (path,) = put(tmp_path, rpm("a"))
+    program = f"""
+from pathlib import Path
+from therock_outputs.indexes.repositories import rpm, rpm_file
+rpm_file._RPM = Path("/nonexistent")
+with Path({str(path)!r}).open("rb") as stream:
+    print(rpm.read_package(stream, "a.rpm", 1, "{DIGEST}").identity)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("('a', '1.0-1', 'x86_64')\n", "")
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypedDict
 
 import pytest
 
@@ -26,11 +26,13 @@ from therock_outputs.indexes.repositories import (
     publish_packages,
     read_repository,
     relist_package,
+    relist_packages,
     unlist_package,
+    unlist_packages,
 )
 from therock_outputs.indexes.repositories import apt as apt_format
 from therock_outputs.indexes.repositories import rpm as rpm_format
-from therock_outputs.layout import StorageLocation
+from therock_outputs.layout import PackageFormat, StorageLocation
 from therock_outputs.storage import (
     DryRunStorage,
     IfExists,
@@ -497,15 +499,43 @@ def test_merge_leaves_out_what_the_target_has_unlisted(here: Site) -> None:
     assert done.left_out == (here.path_of(here.make("a")[0]),)
 
 
-def test_unlisted_package_can_be_listed_again(here: Site) -> None:
+def test_unlisted_packages_can_be_listed_again(here: Site) -> None:
+    here.publish(here.make("a"), here.make("b"), here.make("c"))
+    paths = [here.path_of(here.make(name)[0]) for name in ("a", "b")]
+    words = Words(kind=here.kind, settings=SETTINGS, mtime=MTIME)
+    for _ in range(2):  # a repetition, as after a kill, ends the same
+        done = unlist_packages(here.storage, here.place, paths, **words)
+        assert listed(done) == {"c 1.0-1"}
+    dry = relist_packages(DryRunStorage(here.storage), here.place, paths, **words)
+    assert listed(dry) == {"a 1.0-1", "b 1.0-1", "c 1.0-1"}
+    assert listed(relist_package(here.storage, here.place, paths[0], **words)) == {
+        "a 1.0-1",
+        "c 1.0-1",
+    }
+    for _ in range(2):
+        done = relist_packages(here.storage, here.place, paths, **words)
+        assert listed(done) == {"a 1.0-1", "b 1.0-1", "c 1.0-1"}
+    with pytest.raises(NotFoundError, match=r"has no package 'gone\.rpm'; check its path"):
+        relist_packages(here.storage, here.place, [*paths, "gone.rpm"], **words)
+    with pytest.raises(NotFoundError, match=r"has no package 'gone\.rpm'; check its path"):
+        unlist_packages(here.storage, here.place, [*paths, "gone.rpm"], **words)
+
+
+def test_relisting_goes_on_where_a_killed_one_stopped(here: Site) -> None:
     here.publish(here.make("a"), here.make("b"))
     unlist(here, "a", "1.0-1")
+    here.storage.update(here.place / "unlisted.txt", lambda _: b"")
     path = here.path_of(here.make("a")[0])
-    words = {"kind": here.kind, "settings": SETTINGS, "mtime": MTIME}
-    done = relist_package(here.storage, here.place, path, **words)  # type: ignore[arg-type]
+    done = relist_package(
+        here.storage, here.place, path, kind=here.kind, settings=SETTINGS, mtime=MTIME
+    )
     assert listed(done) == {"a 1.0-1", "b 1.0-1"}
-    with pytest.raises(NotFoundError, match="has no unlisted package"):
-        relist_package(here.storage, here.place, path, **words)  # type: ignore[arg-type]
+
+
+class Words(TypedDict):
+    kind: PackageFormat
+    settings: RepositorySettings
+    mtime: int
 
 
 def test_dry_run_of_unlisting_writes_nothing(here: Site) -> None:

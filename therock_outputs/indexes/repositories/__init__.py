@@ -12,7 +12,9 @@ from therock_outputs.indexes.repositories.publish import (
     publish_packages,
     read_repository,
     relist_package,
+    relist_packages,
     unlist_package,
+    unlist_packages,
 )
 from therock_outputs.indexes.repositories.signing import PUBLIC_KEY, Signer, open_signer
 from therock_outputs.indexes.repositories.snippets import Snippet, apt_snippets, rpm_snippets
@@ -32,6 +34,8 @@ __all__ = [
     "publish_packages",
     "read_repository",
     "relist_package",
+    "relist_packages",
     "rpm_snippets",
     "unlist_package",
+    "unlist_packages",
 ]

@@ -92,7 +92,7 @@ def parse_pointer(data: bytes, label: str, settings: RepositorySettings | None) 
     fields = parse_paragraph(data.decode("utf-8", "replace"), label)
     try:
         time = int(parsedate_to_datetime(fields["Date"]).timestamp())
-        files = [_index_file(line.strip()) for line in fields["SHA256"].splitlines()[1:]]
+        files = [_index_file(line.strip()) for line in fields["SHA256"].split("\n")[1:]]
         architectures = set(fields["Architectures"].split())
         components = fields["Components"]
     except (KeyError, ValueError) as error:

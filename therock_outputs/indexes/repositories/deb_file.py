@@ -52,8 +52,9 @@ def parse_paragraph(text: str, label: str) -> dict[str, str]:
     """
     fields: dict[str, str] = {}
     last = ""
-    for line in text.splitlines():
-        if line.startswith((" ", "\t")) and last:
+    # Not splitlines(), which takes more characters for the end of a line than dpkg does.
+    for line in text.removesuffix("\n").split("\n"):
+        if line.startswith((" ", "\t")) and last and line.strip():
             fields[last] += "\n" + line
             continue
         match = _FIELD.fullmatch(line)

@@ -9,7 +9,7 @@ the server knows no conditions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -43,7 +43,9 @@ __all__ = [
     "publish_packages",
     "read_repository",
     "relist_package",
+    "relist_packages",
     "unlist_package",
+    "unlist_packages",
 ]
 
 _FORMATS: Mapping[PackageFormat, Format] = {PackageFormat.DEB: apt, PackageFormat.RPM: rpm}
@@ -144,21 +146,45 @@ def unlist_package(
 ) -> PublishedRepository:
     """Take one version of a package out of the metadata; its files stay.
 
-    It stays out, whatever is published later, until `relist_package` is called. A file that is
-    gone can be unlisted too. NotFoundError when no such package is listed.
+    NotFoundError when no such package is listed; otherwise as `unlist_packages`.
     """
-    publication = _publication(storage, place, kind, settings, mtime, signer, None)
-    publication.prepare(())
-    listed = publication.there.entries(publication.there.read_pointer())
-    paths = frozenset(
+    there = StoredRepository(storage, place.as_prefix(), _FORMATS[kind], settings)
+    listed = there.entries(there.read_pointer())
+    paths = [
         path for path, entry in listed.items() if (entry.name, entry.version) == (name, version)
-    )
+    ]
     if not paths:
         raise NotFoundError(
             f"{place.s3_uri} lists no {name} of version {version}; check both in its metadata"
         )
-    storage.update(place / UNLISTED, partial(_change_unlisted, add=paths))
-    publication.there.unlisting = paths
+    return unlist_packages(
+        storage, place, paths, kind=kind, settings=settings, mtime=mtime, signer=signer
+    )
+
+
+def unlist_packages(
+    storage: Storage,
+    place: StorageLocation,
+    paths: Collection[str],
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+) -> PublishedRepository:
+    """Take packages out of the metadata at once, by their paths; the files stay.
+
+    They stay out, whatever is published later, until `relist_packages` is called. A file that is
+    gone can be unlisted too, and what is unlisted already can be again. NotFoundError for a path
+    that is neither listed nor there.
+    """
+    publication = _publication(storage, place, kind, settings, mtime, signer, None)
+    publication.prepare(())
+    there = publication.there
+    known = publication.before | there.unlisted() | set(there.found())
+    _require(place, paths, known)
+    storage.update(place / UNLISTED, partial(_change_unlisted, add=frozenset(paths)))
+    there.unlisting = frozenset(paths)
     return publication.run(())
 
 
@@ -172,15 +198,42 @@ def relist_package(
     mtime: int,
     signer: Signer | None = None,
 ) -> PublishedRepository:
-    """List a package again, by its path; NotFoundError when it was not unlisted, or is gone."""
+    """List one package again, by its path, as `relist_packages`."""
+    return relist_packages(
+        storage, place, [path], kind=kind, settings=settings, mtime=mtime, signer=signer
+    )
+
+
+def relist_packages(
+    storage: Storage,
+    place: StorageLocation,
+    paths: Collection[str],
+    *,
+    kind: PackageFormat,
+    settings: RepositorySettings,
+    mtime: int,
+    signer: Signer | None = None,
+) -> PublishedRepository:
+    """List packages again that were unlisted, by their paths; NotFoundError for one that is gone.
+
+    What is listed already stays so.
+    """
     publication = _publication(storage, place, kind, settings, mtime, signer, None)
     publication.prepare(())
-    if path not in publication.there.unlisted() or not storage.exists(place / path):
-        raise NotFoundError(
-            f"{place.s3_uri} has no unlisted package {path!r}; see {UNLISTED} there"
-        )
-    storage.update(place / UNLISTED, partial(_change_unlisted, remove=frozenset({path})))
+    there = publication.there
+    _require(place, paths, there.found())
+    if there.unlisted() & set(paths):
+        storage.update(place / UNLISTED, partial(_change_unlisted, remove=frozenset(paths)))
+    there.relisting = frozenset(paths)
     return publication.run(())
+
+
+def _require(place: StorageLocation, paths: Iterable[str], known: Collection[str]) -> None:
+    missing = sorted(set(paths) - set(known))
+    if missing:
+        raise NotFoundError(
+            f"{place.s3_uri} has no package {missing[0]!r}; check its path in the metadata"
+        )
 
 
 class _MovedError(Exception):

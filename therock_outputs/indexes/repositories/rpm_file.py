@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
-from typing import BinaryIO
-
-import createrepo_c
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from therock_outputs.errors import IntegrityError
 
@@ -18,6 +19,8 @@ _HEADER_MAGIC = b"\x8e\xad\xe8\x01"
 _INTRO = 16
 _LARGEST_HEADER = 256 << 20
 """rpm itself takes no larger one."""
+_RPM = Path("/usr/lib/rpm/rpmrc")
+"""There where rpm is installed."""
 _CHANGES = 10
 """Entries of the changelog that are listed, as is the custom."""
 
@@ -41,7 +44,8 @@ def records_of(headers: bytes, path: str, size: int, sha256: str) -> tuple[bytes
     They depend on the package alone: its file's time is the one of its build. IntegrityError for
     headers that rpm cannot read.
     """
-    # createrepo_c reads files only. It takes a digest of what it is given, and is then told the
+    createrepo_c = _createrepo()
+    # It reads files only, takes a digest of what it is given, and is then told the
     # one of the whole package.
     with tempfile.NamedTemporaryFile(prefix="headers-", suffix=".rpm") as file:
         file.write(headers)
@@ -63,6 +67,17 @@ def records_of(headers: bytes, path: str, size: int, sha256: str) -> tuple[bytes
         createrepo_c.xml_dump_filelists(package).encode(),
         createrepo_c.xml_dump_other(package).encode(),
     )
+
+
+@cache
+def _createrepo() -> Any:  # noqa: ANN401 - it carries no types
+    """createrepo_c, which most tasks do without."""
+    if not _RPM.exists():
+        # The rpm library in it complains on stderr of missing settings, which nothing here needs.
+        os.environ.setdefault("RPM_CONFIGDIR", str(Path(__file__).with_name("rpm_settings")))
+    import createrepo_c  # noqa: PLC0415
+
+    return createrepo_c
 
 
 def _lead(stream: BinaryIO) -> bytes:

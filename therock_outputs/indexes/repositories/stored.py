@@ -41,7 +41,8 @@ class StoredRepository:
     settings: RepositorySettings | None = None
     """The words that it must have; None: any."""
     unlisting: frozenset[str] = frozenset()
-    """Paths that are about to be unlisted: a dry run writes them nowhere."""
+    """Paths that this attempt unlists, and those that it lists again: a dry run notes neither."""
+    relisting: frozenset[str] = frozenset()
     parsed: dict[str, list[ListedPackage]] = field(default_factory=dict)
     """Entries by the digest of the pointer that lists them."""
     made: dict[str, bytes] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class StoredRepository:
             listed = parse_unlisted(self.storage.read(self.place / UNLISTED))
         except NotFoundError:
             listed = frozenset()
-        return listed | self.unlisting
+        return (listed | self.unlisting) - self.relisting
 
     def found(self) -> dict[str, ObjectInfo]:
         """The package files by their paths."""
