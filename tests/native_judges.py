@@ -1,14 +1,12 @@
-"""What judges deb and rpm packages of a run: real package managers, linters, loaders, elfdeps."""
+"""What judges installed deb and rpm packages of a run, for tests and for a script on real runs."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import subprocess
 import tarfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +15,6 @@ from typing import IO, Protocol
 
 from tests.native_roots import AptRoot, Root
 from tests.package_judges import JudgementError
-
-LINTIAN_REASONS: dict[str, str] = {}
-RPMLINT_REASONS: dict[str, str] = {}
-MOST_TAGS = 10
-"""Of both linters together."""
-
-_LINTIAN_LINE = re.compile(r"^([EWIPXC]): (\S+): (\S+)")
-_RPMLINT_LINE = re.compile(r"^(\S+?)(?:\.x86_64|\.noarch)?: ([EW]): (\S+)")
 
 
 class Manager(Protocol):
@@ -65,7 +55,8 @@ def judge_debs(manager: AptRoot, pool: Path) -> int:
         (package,) = pool.glob(f"{name}_{version}_*.deb")
         with _files_of_deb(package) as tar:
             for member in tar:
-                _compare(manager.root, member, tar.extractfile(member), owner, package.name)
+                data = tar.extractfile(member) if member.isfile() else None
+                _compare(manager.root, member, data, owner, package.name)
                 count += not member.isdir()
     return count
 
@@ -148,126 +139,3 @@ def _digest(file: IO[bytes]) -> str:
     while piece := file.read(1 << 20):
         digest.update(piece)
     return digest.hexdigest()
-
-
-# ------------------------------------------------------------------------------------ linters
-
-
-def lint_debs(packages: Iterable[Path]) -> dict[str, int]:
-    """How often lintian gives each tag; JudgementError for errors and what has no reason."""
-    command = ["lintian", "--no-cfg", "--allow-root", "--tag-display-limit", "0"]
-    found = _lines(
-        [*command, *map(str, packages)], _LINTIAN_LINE, letter=1, tag=3, environ={"TMPDIR": ""}
-    )
-    return _judged("lintian", found, LINTIAN_REASONS)
-
-
-def lint_rpms(packages: Iterable[Path]) -> dict[str, int]:
-    """How often rpmlint gives each tag; JudgementError for errors and what has no reason."""
-    found = _lines(["rpmlint", *map(str, packages)], _RPMLINT_LINE, letter=2, tag=3, environ={})
-    return _judged("rpmlint", found, RPMLINT_REASONS)
-
-
-def _lines(
-    command: list[str], line: re.Pattern[str], *, letter: int, tag: int, environ: dict[str, str]
-) -> list[tuple[str, str, str]]:
-    variables = {name: value for name, value in os.environ.items() if name not in environ}
-    done = subprocess.run(
-        command, env=variables | {"LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
-    found = [
-        (match[letter], match[tag], said)
-        for said in done.stdout.splitlines()
-        if (match := line.match(said))
-    ]
-    if not found and done.returncode:
-        raise JudgementError(f"{command[0]}: exit code {done.returncode}\n{done.stderr[-2000:]}")
-    return found
-
-
-def _judged(
-    linter: str, found: list[tuple[str, str, str]], reasons: Mapping[str, str]
-) -> dict[str, int]:
-    wrong = [said for letter, tag, said in found if letter == "E" or tag not in reasons]
-    if wrong:
-        raise JudgementError(f"{linter} has {len(wrong)} complaints:\n" + "\n".join(wrong[:20]))
-    return dict(sorted(Counter(tag for _, tag, _ in found).items()))
-
-
-# ------------------------------------------------------------------------------------ elfdeps
-
-
-def judge_elf_dependencies(packages: Iterable[Path], scratch: Path) -> int:
-    """Compare the library names of each rpm with what ``elfdeps`` says of its files; how many.
-
-    libpython is left out for the debugger.
-    """
-    count = 0
-    for package in sorted(packages):
-        listed = _listed_dependencies(package)
-        directory = scratch / package.stem
-        _unpack_rpm(package, directory)
-        elf = [str(path) for path in sorted(directory.rglob("*")) if _is_elf(path)]
-        for kind in ("provides", "requires"):
-            told = {line for path in elf for line in _elfdeps(kind, path)}
-            if "debugger" in package.name:
-                told = {line for line in told if not line.startswith("libpython")}
-            ours = {line for line in listed[kind] if _ELF_NAME.match(line)}
-            if kind == "requires":
-                told -= listed["provides"] & told - ours  # what rpm leaves out too
-            if told != ours:
-                raise JudgementError(
-                    f"{package.name} {kind}: elfdeps only {sorted(told - ours)[:5]}, "
-                    f"package only {sorted(ours - told)[:5]}"
-                )
-        count += len(elf)
-        subprocess.run(["rm", "-rf", str(directory)], check=True)
-    return count
-
-
-_ELF_NAME = re.compile(r"^(\S+\(.*\)\(64bit\)|rtld\(GNU_HASH\)|\S+\(\)|\S+\.so\S*)$")
-
-
-def _elfdeps(kind: str, path: str) -> list[str]:
-    done = subprocess.run(
-        ["/usr/lib/rpm/elfdeps", f"--{kind}"], input=f"{path}\n", capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    return done.stdout.splitlines()
-
-
-def _listed_dependencies(package: Path) -> dict[str, set[str]]:
-    return {
-        kind: set(
-            subprocess.check_output(["rpm", "-qp", f"--{kind}", str(package)], text=True)
-            .splitlines()
-        )
-        for kind in ("provides", "requires")
-    }  # fmt: skip
-
-
-def _unpack_rpm(package: Path, directory: Path) -> None:
-    directory.mkdir(parents=True)
-    with subprocess.Popen(["rpm2cpio", str(package)], stdout=subprocess.PIPE) as process:
-        subprocess.run(
-            ["cpio", "-idm", "--quiet", "--no-absolute-filenames"], cwd=directory,
-            stdin=process.stdout, check=True,
-        )  # fmt: skip
-
-
-def _is_elf(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(4) == b"\x7fELF"
-
-
-def sums(paths: Iterable[Path]) -> dict[str, str]:
-    """Digests by name."""
-    found = {}
-    for path in sorted(paths):
-        with path.open("rb") as file:
-            found[path.name] = _digest(file)
-    return found
-

@@ -20,7 +20,7 @@ from therock_outputs.indexes.repositories import Snippet
 DEBIAN = PROJECT / "build" / "judges" / "debian.tar"
 
 _NOT_COMPARED = (
-    "etc/apt", "etc/zypp", "etc/ld.so.cache", "etc/yum.repos.d", "tmp", "var/cache", "var/log",
+    "root/.rpmdb", "etc/apt", "etc/zypp", "etc/ld.so.cache", "etc/yum.repos.d", "tmp", "var/cache", "var/log",
     "srv", "var/lib/apt", "var/lib/dnf", "var/lib/rpm", "var/lib/zypp", "usr/lib/sysimage",
     "var/tmp",
 )  # fmt: skip
@@ -261,10 +261,16 @@ class AptRoot:
 
     def verify(self) -> None:
         """Let dpkg look for packages that are not whole, and for files that changed."""
-        for words in (("--audit",), ("--verify", *self.installed())):
+        if not (names := self.installed()):
+            raise JudgementError("no package is installed")
+        for words in (("--audit",), ("--verify", *names)):
             if said := self.root.inside("dpkg", *words).text.strip():
                 raise JudgementError(f"dpkg {words[0]}: {said}")
         self.get("check")
+
+    def discard(self) -> None:
+        """Remove it."""
+        self.root.discard()
 
     def _known(self) -> list[tuple[str, str]]:
         answer = self.root.inside("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n")
@@ -326,12 +332,14 @@ class DnfRoot:
 
     def verify(self) -> None:
         """Let rpm compare size, mode, digest, owner, link and dependencies of all packages."""
-        self._rpm("-V", *self.installed())
+        if not (names := self.installed()):
+            raise JudgementError("no package is installed")
+        self._rpm("-V", *names)
 
     def discard(self) -> None:
         """Remove it with what dnf kept."""
         self.root.discard()
-        self.root.outside("rm", "-rf", "--", self.work)
+        _checked([*rights(), "rm", "-rf", "--", str(self.work)])
 
     def _rpm(self, *words: str) -> Answer:
         return self.root.outside("rpm", "--root", self.root.path, *words)
