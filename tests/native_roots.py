@@ -119,6 +119,9 @@ def unpack_base(tarball: Path, directory: Path) -> Path:
     (directory / "dev" / "null").touch()  # the machine's own is laid over it
     (directory / "etc/apt/apt.conf.d/99judges").write_text(_APT_CONFIG)
     (directory / "etc/dpkg/dpkg.cfg.d/judges").write_text("force-unsafe-io\n")
+    # dpkg takes any empty directory away that a removed package had, /opt too.
+    (directory / "opt/other").mkdir(parents=True)
+    (directory / "opt/other/file").write_text("of another vendor\n")
     # What is written in place, or locked, is not shared by hard links.
     for lock in directory.glob("var/lib/dpkg/**/[Ll]ock*"):
         lock.unlink()
@@ -373,7 +376,9 @@ class ZypperRoot:
 
     def found(self) -> set[str]:
         """The names of all packages that it knows of a repository."""
-        rows = (line.split("|") for line in self.run("search", "--type", "package").text.split("\n"))
+        rows = (
+            line.split("|") for line in self.run("search", "--type", "package").text.split("\n")
+        )
         return {row[1].strip() for row in rows if len(row) > 3 and "amdrocm" in row[1]}
 
 
@@ -434,7 +439,9 @@ def _checked(command: Sequence[str]) -> None:
 
 def _run(command: Sequence[str], environ: os._Environ[str] | dict[str, str]) -> Answer:
     if shutil.which(command[0], path=_ENVIRON["PATH"]) is None:
-        raise JudgementError(f"{command[0]} is not there; .ci/system-packages.txt names its package")
+        raise JudgementError(
+            f"{command[0]} is not there; .ci/system-packages.txt names its package"
+        )
     done = subprocess.run(
         command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace", check=False,

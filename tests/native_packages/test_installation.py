@@ -40,7 +40,7 @@ from therock_outputs.artifacts.sample_run import write_sample_run
 from therock_outputs.indexes.repositories import PUBLIC_KEY, apt_snippets, rpm_snippets
 
 BUCKET = "installed"
-PLACES = {"deb": "sample-linux/packages/deb/", "rpm": "sample-linux/packages/rpm/x86_64/"}
+PLACES = {"deb": "packages/deb/", "rpm": "packages/rpm/x86_64/"}
 PROGRAMS = ("hipcc", "rocminfo", "amdclang")
 V13, V14 = Version("7.13"), Version("7.14")
 
@@ -59,7 +59,7 @@ class Shop:
 
     def repository(self, version: str, kind: str) -> Path:
         """Where a repository lies."""
-        return self.staging(version) / PLACES[kind]
+        return self.staging(version) / "sample-linux" / PLACES[kind]
 
     def root(self, manager: str, path: Path) -> AptRoot | DnfRoot:
         """A new root under one of the two."""
@@ -103,11 +103,14 @@ def addresses(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_REGION": REGION,
         }
-        archives = ["--artifacts-dir", str(staging / "sample-linux")]
-        publish(staging, "7.13.0-1", "--bucket", BUCKET, *archives, environ=environ)
+        task(
+            "release", "--only", "fetch,native,upload", "--run-id", "7", "--bucket", BUCKET,
+            "--artifacts-dir", staging / "sample-linux", "--work-dir", f"{staging}-s3",
+            "--rocm-version", "7.13.0", environ=environ,
+        )  # fmt: skip
         yield {
-            "serve": stack.enter_context(served(staging)),
-            "rclone": f"{server.endpoint}/{BUCKET}/",
+            "serve": f"{stack.enter_context(served(staging))}sample-linux/",
+            "rclone": f"{server.endpoint}/{BUCKET}/7-linux/",
         }
 
 
@@ -148,9 +151,7 @@ def works(manager: Manager, version: Version) -> None:
         assert "of the sample run" in manager.root.start(program)
 
 
-def test_everything_installs_works_and_goes_again(
-    shop: Shop, manager: AptRoot | DnfRoot
-) -> None:
+def test_everything_installs_works_and_goes_again(shop: Shop, manager: AptRoot | DnfRoot) -> None:
     before = manager.root.files()
     lend(manager, shop, "7.13.0-1")
     manager.install("amdrocm-core-sdk")
