@@ -38,6 +38,11 @@ _ON_CONFLICT = Flag(
     "first",
     choices=("error", "first", "last"),
 )
+_NO_LISTINGS = Flag(
+    "no_listings",
+    "Write no index.html pages: the CI buckets make their own.",
+    Kind.SWITCH,
+)
 _CACHE_DIR = Flag(
     "cache_dir",
     "Keep fetched archives here by digest, and use those that are there.",
@@ -189,6 +194,45 @@ _ARTIFACTS_DIR = Flag(
     "DIR",
     "build/24217435275/archives",
 )
+_PARTS = Flag(
+    "only",
+    "Only these: tarballs, wheels, packages; everything by default.",
+    Kind.LIST,
+    "NAMES",
+    "tarballs,wheels",
+    choices=("tarballs", "wheels", "packages"),
+)
+_LAYOUT = Flag(
+    "layout",
+    "Which of the two sets of distribution buckets; classic by default.",
+    Kind.CHOICE,
+    "NAME",
+    "product",
+    choices=("classic", "product"),
+)
+_VARIANT = Flag(
+    "build_variant",
+    "A build with a sanitizer, which has places of its own and no wheels.",
+    Kind.CHOICE,
+    "NAME",
+    "asan",
+    choices=("release", "asan"),
+)
+_WITHDRAW = (
+    Flag(
+        "version",
+        "The version, in its Python form; the word alone does, too.",
+        metavar="VERSION",
+        example="7.13.0rc2",
+        positional=True,
+    ),
+    _LAYOUT,
+    _PARTS,
+    _VARIANT,
+    Flag("reason", "Why, for people; installers show it.", metavar="TEXT", example="'hangs'"),
+    Flag("undo", "Put the version back.", Kind.SWITCH),
+    _SIGN_KEY,
+)
 _PUBLISH = (
     Flag(
         "logs_dir",
@@ -204,11 +248,7 @@ _PUBLISH = (
         "DIR",
         "build/manifests",
     ),
-    Flag(
-        "no_listings",
-        "Write no index.html pages: the CI buckets make their own.",
-        Kind.SWITCH,
-    ),
+    _NO_LISTINGS,
     Flag(
         "upload_bucket",
         "Write to this bucket; by default to the one that the run's kind decides.",
@@ -221,6 +261,38 @@ _PUBLISH = (
         metavar="KEY",
         example="try/",
     ),
+)
+
+
+_REPO = Flag(
+    "repo",
+    "The repository whose commits and runs they are; ROCm/TheRock by default.",
+    metavar="OWNER/NAME",
+    example="ROCm/rocm-libraries",
+)
+_REQUIRE = Flag(
+    "require",
+    "Only a run that has an archive whose file name this is found in will do.",
+    Kind.REGEX,
+    "REGEX",
+    "'^blas_lib_gfx942'",
+)
+_SINGLE_RUN = Flag(
+    "single_run",
+    "Everything has to be in one run; by default a commit's runs count together.",
+    Kind.SWITCH,
+)
+_SUCCESSFUL = Flag("successful", "Leave out runs that did not end with success.", Kind.SWITCH)
+_FINDING = (
+    "artifact_group",
+    "amdgpu_families",
+    "amdgpu_targets",
+    "platform",
+    "release_type",
+    "workflow",
+    "staging_dir",
+    "bucket",
+    "prefix",
 )
 
 
@@ -283,6 +355,7 @@ def release(work: Work, **own: object) -> object:
     Heading.INPUTS,
     shared=(
         *_PLACE,
+        "baseline",
         "artifact_group",
         "amdgpu_families",
         "amdgpu_targets",
@@ -351,7 +424,8 @@ def release(work: Work, **own: object) -> object:
     example=(
         "./inv fetch --run-id 24217435275 --amdgpu-families gfx94X-dcgpu --dry-run\n"
         "./inv fetch --run-id 24217435275 --amdgpu-targets gfx942 --flatten --output-dir rocm\n"
-        "./inv fetch --run-id 24217435275 --stage math-libs --bootstrap --output-dir build"
+        "./inv fetch --run-id 24217435275 --stage math-libs --bootstrap --output-dir build\n"
+        "./inv fetch --baseline --bootstrap --output-dir build"
     ),
 )
 def fetch(work: Work, **own: object) -> object:
@@ -446,6 +520,155 @@ def stage_info(work: Work, *, stage: str | None, topology_file: Path | None) -> 
         platform=work.settings.platform,
         topology_file=topology_file,
     )
+
+
+# ------------------------------------------------------------ runs that have artifacts
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=_FINDING,
+    own=(
+        Flag("commit", "Runs of this commit.", metavar="SHA", example="3f2a9c1e"),
+        Flag("ref", "Runs of what this branch or tag stands for.", metavar="NAME", example="main"),
+        Flag("run_id", "This run.", metavar="RUN", example="24217435275"),
+        Flag(
+            "range",
+            "Runs of the commits that B has and A has not.",
+            metavar="A..B",
+            example="3f2a9c1e..main",
+        ),
+        _REPO,
+        _REQUIRE,
+        _SINGLE_RUN,
+        _SUCCESSFUL,
+        Flag(
+            "max_commits",
+            "How many commits of a range are looked at, from its end; 50 by default.",
+            Kind.NUMBER,
+            "N",
+            "200",
+        ),
+    ),
+    exclusive=(("commit", "ref", "run_id", "range"),),
+    example=(
+        "./inv find-artifacts --commit 3f2a9c1e --amdgpu-targets gfx942\n"
+        "./inv find-artifacts --range 3f2a9c1e..main --single-run --successful --json"
+    ),
+)
+def find_artifacts(work: Work, **own: object) -> object:
+    """Show which runs built a commit and have its archives.
+
+    GitHub is asked for the runs, storage for what each has: one listing a run. Newest first; a run
+    that is still under way is marked. Exit code 1 when no commit has what was asked for, 3 when
+    nobody could be asked.
+    """
+    from therock_outputs.commands.find import FindOptions, find_artifacts
+
+    return find_artifacts(work.settings, FindOptions.of(own), work.console)
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=_FINDING,
+    own=(
+        Flag(
+            "branch",
+            "The branch; the repository's default branch by default.",
+            metavar="NAME",
+            example="main",
+        ),
+        _REPO,
+        _REQUIRE,
+        _SINGLE_RUN,
+        _SUCCESSFUL,
+        Flag(
+            "max_commits",
+            "How many of its commits are looked at; 50 by default.",
+            Kind.NUMBER,
+            "N",
+            "200",
+        ),
+    ),
+    example=(
+        "./inv latest-artifacts\n"
+        "./inv latest-artifacts --branch main --max-commits 50 --amdgpu-families gfx94X-dcgpu -v"
+    ),
+)
+def latest_artifacts(work: Work, **own: object) -> object:
+    """Show a branch's newest commit that has all archives.
+
+    Several commits are looked up at a time; -v says what each one has. In CI the run and the
+    commit are step outputs. Exit code 1 when no commit has what was asked for, 3 when nobody
+    could be asked.
+    """
+    from therock_outputs.commands.find import FindOptions, latest_artifacts
+
+    return latest_artifacts(work.settings, FindOptions.of(own), work.console)
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=_FINDING,
+    own=(
+        Flag(
+            "commit",
+            "The commit to find a baseline for; by default what is checked out here.",
+            metavar="SHA",
+            example="3f2a9c1e",
+        ),
+        Flag("checkout", "Where it is checked out.", Kind.PATH, "DIR", "TheRock"),
+        Flag(
+            "run_id", "Only judge whether this run will do.", metavar="RUN", example="24217435275"
+        ),
+        Flag(
+            "branch",
+            "The branch that has ancestors with archives; the default branch by default.",
+            metavar="NAME",
+            example="main",
+        ),
+        _REPO,
+        _REQUIRE,
+        Flag(
+            "exclude_run",
+            "Never these runs, such as the one that asks.",
+            Kind.LIST,
+            "RUNS",
+            "24217435275",
+        ),
+        Flag("max_age_hours", "No run that is older.", Kind.NUMBER, "HOURS", "72"),
+        Flag(
+            "max_commits",
+            "How many ancestors are looked at; 100 by default.",
+            Kind.NUMBER,
+            "N",
+            "300",
+        ),
+        Flag(
+            "needed_jobs",
+            "The jobs that must have succeeded, by their names; by default those that build "
+            "archives for what is asked for.",
+            Kind.REGEX,
+            "REGEX",
+            "'Linux.*/ Build'",
+        ),
+    ),
+    exclusive=(("commit", "checkout"),),
+    example=(
+        "./inv baseline-artifacts --amdgpu-targets gfx942\n"
+        "./inv baseline-artifacts --commit 3f2a9c1e --max-age-hours 72 --json"
+    ),
+)
+def baseline_artifacts(work: Work, **own: object) -> object:
+    """Find the nearest ancestor of a commit that has all.
+
+    Walks back from where the commit's history meets the default branch, and says how far and how
+    old it is. A run of which a needed job failed will not do. For a repository that builds with
+    TheRock at a pinned commit it is that commit's baseline. See fetch --baseline, too.
+    """
+    from therock_outputs.commands.baseline import BaselineOptions, baseline_artifacts
+
+    return baseline_artifacts(work.settings, BaselineOptions.of(own), work.console)
 
 
 # -------------------------------------------------------------------------------- outputs
@@ -599,6 +822,85 @@ def upload(work: Work, **own: object) -> object:
 
 @job(
     Heading.OUTPUTS,
+    shared=(*_PLACE, "upload_run_id", "artifact_group", "dry_run", "jobs"),
+    own=(
+        Flag(
+            "build_dir",
+            "The build tree, which holds logs/; build by default.",
+            Kind.PATH,
+            "DIR",
+            "TheRock/build",
+        ),
+        Flag("stage", "The build stage whose logs they are.", metavar="NAME", example="math-libs"),
+        Flag(
+            "amdgpu_family",
+            "The family that the stage was built for, if it is built for each.",
+            metavar="NAME",
+            example="gfx94X-dcgpu",
+        ),
+        Flag(
+            "job_status",
+            "How the job went; the summary links artifacts only of one that succeeded.",
+            Kind.CHOICE,
+            "STATUS",
+            "failure",
+            choices=("success", "failure", "cancelled"),
+        ),
+        _NO_LISTINGS,
+    ),
+    exclusive=(("artifact_group", "stage"),),
+    example=(
+        "./inv upload-logs --run-id 24217435275 --stage math-libs --amdgpu-family gfx94X-dcgpu\n"
+        "./inv upload-logs --run-id local --artifact-group gfx94X-dcgpu --staging-dir staging "
+        "--job-status failure"
+    ),
+)
+def upload_logs(work: Work, **own: object) -> object:
+    """Upload the logs of a build stage, however it ended.
+
+    Logs, ninja's and ccache's logs as archives, profiling summaries, build-time analysis and the
+    manifest; then listing pages. What is missing is said and is no failure.
+    """
+    from therock_outputs.commands.logs import LogOptions
+    from therock_outputs.commands.logs import upload_logs as put
+
+    return put(work.settings, LogOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=(*_PLACE, "upload_run_id", "dry_run", "jobs"),
+    own=(
+        Flag(
+            "report_dir",
+            "The directory that holds the reports.",
+            Kind.PATH,
+            "DIR",
+            "build/reports",
+        ),
+        Flag(
+            "subfolder",
+            "What they are the reports of: their directory's name below logs/.",
+            metavar="NAME",
+            example="rocblas-gfx942",
+        ),
+        _NO_LISTINGS,
+    ),
+    example="./inv upload-report --run-id 24217435275 --report-dir reports --subfolder rocblas",
+)
+def upload_report(work: Work, **own: object) -> object:
+    """Upload test reports with their index.
+
+    An index.html of their own stays; without one they get a listing page.
+    """
+    from therock_outputs.commands.logs import ReportOptions
+    from therock_outputs.commands.logs import upload_report as put
+
+    return put(work.settings, ReportOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
     shared=(
         "release_type",
         "run_github_repo",
@@ -656,7 +958,143 @@ def mirror_deps(work: Work, **own: object) -> object:
     return mirror_dependencies(work.settings, MirrorOptions.of(work.settings, own), work.console)
 
 
+@job(
+    Heading.OUTPUTS,
+    shared=(
+        "run_id",
+        "run_github_repo",
+        "platform",
+        "release_type",
+        "package_version",
+        "staging_dir",
+        "bucket",
+        "prefix",
+        "work_dir",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        _LAYOUT,
+        _PARTS,
+        _VARIANT,
+        Flag(
+            "multi_arch_targets",
+            "Keep only these GPU targets or families; for --release-type release.",
+            Kind.LIST,
+            "LIST",
+            "gfx942,gfx1100",
+        ),
+        Flag(
+            "date",
+            "The date of a version that carries none; today's in UTC by default.",
+            metavar="YYYYMMDD",
+            example="20251124",
+        ),
+        Flag(
+            "dest_version",
+            "The final version; by default the release candidate's without its rc.",
+            metavar="VERSION",
+            example="7.13.0",
+        ),
+        _SIGN_KEY,
+        Flag("yes", "Confirm that a prerelease becomes a release.", Kind.SWITCH),
+    ),
+    example=(
+        "./inv promote --run-id 24217435275 --release-type nightly --dry-run\n"
+        "./inv promote --run-id 24217435275 --release-type release --dest-version 7.13.0 --yes"
+    ),
+)
+def promote(work: Work, **own: object) -> object:
+    """Copy a run's outputs to the distribution buckets.
+
+    The server copies; each copy is verified, and pointers come last. Repositories and indexes
+    that runs share are merged. For a release, a prerelease's wheels get their final version.
+    """
+    from therock_outputs.commands.promote import PromoteOptions, promote_run
+
+    return promote_run(work.settings, PromoteOptions.of(own), work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=("release_type", "staging_dir", "dry_run", "jobs"),
+    own=_WITHDRAW,
+    example="./inv yank 7.13.0rc2 --release-type prerelease --reason 'hangs on gfx942'",
+)
+def yank(work: Work, **own: object) -> object:
+    """Leave a promoted version to those who pin it.
+
+    pip indexes mark it (PEP 592), apt and rpm repositories no longer list it, latest.json passes
+    it over. Its files stay.
+    """
+    from therock_outputs.commands.promote import WithdrawOptions, withdraw_version
+    from therock_outputs.indexes.withdrawn import How
+
+    return withdraw_version(work.settings, WithdrawOptions.of(own), How.YANKED, work.console)
+
+
+@job(
+    Heading.OUTPUTS,
+    shared=("release_type", "staging_dir", "dry_run", "jobs"),
+    own=_WITHDRAW,
+    example="./inv unpublish 7.13.0rc2 --release-type prerelease",
+)
+def unpublish(work: Work, **own: object) -> object:
+    """Take a promoted version out of every index.
+
+    Its files stay where they are, and their addresses go on working.
+    """
+    from therock_outputs.commands.promote import WithdrawOptions, withdraw_version
+    from therock_outputs.indexes.withdrawn import How
+
+    return withdraw_version(work.settings, WithdrawOptions.of(own), How.UNPUBLISHED, work.console)
+
+
 # ----------------------------------------------------------------------- looking things up
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=(*_PLACE, "upload_run_id"),
+    own=(
+        Flag(
+            "promote_to",
+            "The place of promoted packages of this kind instead of a run's.",
+            Kind.CHOICE,
+            "TYPE",
+            "nightly",
+            choices=("dev", "nightly", "prerelease", "release", "dev-bkc", "nightly-bkc"),
+        ),
+        Flag(
+            "layout",
+            "How the places of promoted packages are laid out; classic by default.",
+            Kind.CHOICE,
+            "NAME",
+            "product",
+            choices=("classic", "product"),
+        ),
+        Flag(
+            "trusted_repositories",
+            "Whose jobs may assume a role; ROCm/TheRock and ROCm/rockrel by default.",
+            Kind.LIST,
+            "LIST",
+            "ROCm/TheRock,ROCm/rockrel",
+        ),
+    ),
+    example=(
+        "./inv where --run-id 24217435275\n"
+        "./inv where --run-id 24217435275 --promote-to nightly --layout product"
+    ),
+)
+def where(work: Work, **own: object) -> object:
+    """Say where a job writes, and with which role.
+
+    In CI bucket, root, url, region and write_role are outputs of the step; write_role is empty
+    where no role may be assumed and the runner's own credentials decide.
+    """
+    from therock_outputs.commands.where import WhereOptions, show_place
+
+    return show_place(work.settings, WhereOptions.of(own), work.console)
 
 
 @job(
@@ -697,6 +1135,89 @@ def compute_version(work: Work, **own: object) -> object:
     from therock_outputs.commands.versions import VersionOptions, show_versions
 
     return show_versions(VersionOptions.of(work.settings, own), work.console)
+
+
+@job(
+    Heading.LOOKUPS,
+    shared=(
+        "run_github_repo",
+        "platform",
+        "release_type",
+        "staging_dir",
+        "bucket",
+        "prefix",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "before",
+            "The first side: a run, a commit, a directory or a tarball; the word alone does.",
+            metavar="A",
+            example="24217435275",
+            positional=True,
+        ),
+        Flag(
+            "after",
+            "The second side, as the first.",
+            metavar="B",
+            example="24299999999",
+            positional=True,
+        ),
+        Flag("files", "Read changed archives on a server, too, to compare files.", Kind.SWITCH),
+        Flag("no_files", "Compare archives by their sizes alone.", Kind.SWITCH),
+        Flag(
+            "min_change",
+            "Leave changes out of the tables that are smaller.",
+            metavar="SIZE",
+            example="1MB",
+        ),
+        Flag(
+            "top",
+            "Rows of each table; 20 by default, 0 for all.",
+            Kind.NUMBER,
+            "N",
+            "50",
+            minimum=0,
+        ),
+        Flag(
+            "max_growth",
+            "Fail when the whole grew by more: a size, or a share of what it was.",
+            metavar="LIMIT",
+            example="500MB",
+        ),
+        Flag("html", "Write a page with pictures here.", Kind.PATH, "FILE", "compare.html"),
+        Flag(
+            "markdown",
+            "Write Markdown here; in CI the step's summary gets it anyway.",
+            Kind.PATH,
+            "FILE",
+            "compare.md",
+        ),
+        Flag(
+            "cache_dir",
+            "Keep lists of what archives hold here by digest, beside what fetch keeps.",
+            Kind.PATH,
+            "DIR",
+            "~/.cache/therock",
+        ),
+    ),
+    exclusive=(("files", "no_files"),),
+    example=(
+        "./inv compare 24217435275 24299999999 --files --html compare.html\n"
+        "./inv compare build/old build/new --max-growth 2%\n"
+        "./inv compare old.tar.gz new.tar.gz --top 50 --min-change 1MB"
+    ),
+)
+def compare(work: Work, **own: object) -> object:
+    """Show what grew between two runs, trees or tarballs.
+
+    Archives, components, stages and files, the largest change first, and the submodules whose
+    pins changed. Runs on a server are compared by their listing; with --files the archives that
+    changed are read, too, and nothing is stored. Exit code 1 over --max-growth.
+    """
+    from therock_outputs.commands.compare import CompareOptions, compare_runs
+
+    return compare_runs(work.settings, CompareOptions.of(own), work.console)
 
 
 # --------------------------------------------------------------------- trying things here
@@ -761,6 +1282,80 @@ def serve(work: Work, *, host: str | None, port: int | None) -> object:
     from therock_outputs.commands.serve import serve_staging
 
     return serve_staging(work.settings, work.console, host=host, port=port)
+
+
+@job(
+    Heading.TRYING,
+    shared=(
+        *_PLACE,
+        "artifact_group",
+        "amdgpu_families",
+        "amdgpu_targets",
+        "dry_run",
+        "jobs",
+    ),
+    own=(
+        Flag(
+            "install_prefix",
+            "The directory to install into; the word alone does, too.",
+            Kind.PATH,
+            "PREFIX",
+            "rocm",
+            positional=True,
+        ),
+        Flag(
+            "release",
+            "Install the published tarball of this version.",
+            metavar="VERSION",
+            example="7.13.0",
+        ),
+        Flag(
+            "latest_release",
+            "Install the newest published tarball, of a release or of --release-type.",
+            Kind.SWITCH,
+        ),
+        Flag(
+            "layout",
+            "Which of the two sets of distribution buckets; classic by default.",
+            Kind.CHOICE,
+            "NAME",
+            "product",
+            choices=("classic", "product"),
+        ),
+        Flag(
+            "components",
+            "Only these components of a run: lib, run, dbg, dev, doc, test; lib,run,dev,doc by "
+            "default.",
+            Kind.LIST,
+            "LIST",
+            "lib,run",
+        ),
+        Flag("tests", "Install the tests, too.", Kind.SWITCH),
+        _ON_CONFLICT,
+        _UNVERIFIED,
+        _CACHE_DIR,
+    ),
+    exclusive=(
+        ("run_id", "commit", "branch", "latest", "release", "latest_release"),
+        ("artifact_group", "amdgpu_families", "amdgpu_targets"),
+    ),
+    example=(
+        "./inv install rocm --run-id 24217435275 --amdgpu-targets gfx942\n"
+        "./inv install rocm --release 7.13.0 --amdgpu-families gfx94X-dcgpu\n"
+        "./inv install rocm --latest-release --release-type nightly\n"
+        "./inv install rocm --run-id sample --staging-dir build/staging"
+    ),
+)
+def install(work: Work, **own: object) -> object:
+    """Make an install prefix of a run or a release.
+
+    From a run's archives or a published tarball, each verified. The prefix is there as a whole or
+    not at all: one of an earlier installation is replaced in one step, and a directory with
+    anything else in it is refused.
+    """
+    from therock_outputs.commands.install import InstallOptions, install_prefix
+
+    return install_prefix(work.settings, InstallOptions.of(own), work.console)
 
 
 @job(

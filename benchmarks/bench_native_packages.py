@@ -81,7 +81,12 @@ def ours(run: Path, work: Path, subset: int = 0) -> int:
     packages, archives = plan_of(run)
     chosen = subset_of(packages, subset) if subset else packages
     result = build_native_packages(
-        chosen, archives, work / "out", work / "tmp", mtime=FIXED_EPOCH, logs_dir=work / "logs"
+        chosen,
+        archives,
+        {kind: work / "out" / kind.value for kind in PackageFormat},
+        work / "tmp",
+        mtime=FIXED_EPOCH,
+        logs_dir=work / "logs",
     )
     assert not result.failures, result.failures[0].error
     return sum(package.size for package in chosen)

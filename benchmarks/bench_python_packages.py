@@ -3,9 +3,10 @@
 
     ./inv bench --only python_packages -- RUN_DIR     # a run's directory with its archives
 
-``plain`` does what a script would: it extracts each package's archives into a directory, asks
-patchelf for each ELF file's SONAME and RPATH and has it write a new one, packs the directory with
-``zipfile`` at level 6, and the rest with ``tarfile`` for devel. The limit decodes every archive,
+``plain`` does what a script would: it extracts the archives, copies each package's files into a
+directory, asks patchelf for each ELF file's SONAME and RPATH and has it add every entry of the new
+one, packs the directory with ``zipfile`` at level 6, and the rest with ``tarfile`` for devel. The
+limit decodes every archive,
 digests every byte with SHA-256 and deflates it once with libdeflate at the level of the packages,
 on all cores, and keeps nothing. ``zlib`` is how large the packages' files would be at zlib's level
 6. All are whole processes; figures are wall seconds, CPU seconds with those of children, peak
@@ -85,12 +86,18 @@ def plain(run: Path, work: Path) -> None:
     paths = {archive.name: archive.path for archive in archives}
     catalog = Catalog.load()
     (work / "out").mkdir(parents=True)
+    artifacts = work / "tmp" / "artifacts"
+    for name in plan.archives:
+        (artifacts / name.filename).mkdir(parents=True)
+        extract(paths[name], artifacts / name.filename)
     taken: set[str] = set()
     for wheel in plan.wheels:
         tree = work / "tmp" / wheel.distribution
         place = tree / wheel.directory
         for name in wheel.archives:
-            extract(paths[name], place)
+            place.mkdir(parents=True, exist_ok=True)
+            source = f"{artifacts / name.filename}/."
+            subprocess.run(["cp", "-a", "--remove-destination", source, place], check=True)
         if wheel.kind is PackageKind.DEVEL:
             pack_devel(wheel, tree, place, taken, work / "out")
         else:
@@ -159,8 +166,8 @@ def finish_tree(wheel: PlannedWheel, tree: Path, place: Path) -> None:
         current = patchelf("--print-rpath", path)
         if current is None:
             continue
-        parts = [*filter(None, current.split(":")), *origin_paths(inner, wheel.rpath)]
-        patchelf("--force-rpath", "--set-rpath", ":".join(dict.fromkeys(parts)), path)
+        for part in origin_paths(inner, wheel.rpath):
+            patchelf("--force-rpath", "--add-rpath", part, path)
         soname = patchelf("--print-soname", path) if ".so" in path.name else ""
         if soname and soname != path.name:
             path.rename(path.with_name(soname))

@@ -42,6 +42,8 @@ from therock_outputs.native_packages.package import PackageFormat  # noqa: E402
 
 RESULTS = PROJECT / "benchmarks" / "results"
 PIECE = 1 << 20
+FOUND = {"requires": 1 << 14, "provides": 1 << 15}
+"""What marks a relation that a generator found (RPMSENSE_FIND_…)."""
 
 
 def tool(*words: str | Path, cwd: Path | None = None) -> str:
@@ -164,8 +166,11 @@ class Check:
             if elf is not None and elf.has(Tag.RUNPATH):
                 self.faults.append(f"{package.path.name}: {path.name} has a RUNPATH")
         for what, names in found.items():
-            told = set(tool("rpm", "-qp", f"--{what}", package.path).splitlines())
-            generated = {name for name in told if name.endswith("(64bit)") or "rtld(" in name}
+            tag, flag = what[:-1].upper(), FOUND[what]
+            form = f"[%{{{tag}NAME}}\\t%{{{tag}FLAGS}}\\n]"
+            told = tool("rpm", "-qp", "--qf", form, package.path).splitlines()
+            relations = (line.split("\t") for line in told)
+            generated = {name for name, flags in relations if int(flags) & flag}
             if package.plan.name.startswith("amdrocm-debugger"):
                 names = {name for name in names if not name.startswith("libpython")}  # noqa: PLW2901
             self.relations += len(names)
@@ -203,7 +208,11 @@ def main() -> int:
         work = Path(name)
         started = time.perf_counter()
         built = build_native_packages(
-            packages, archives, work / "out", work / "tmp", mtime=FIXED_EPOCH
+            packages,
+            archives,
+            {kind: work / "out" / kind.value for kind in PackageFormat},
+            work / "tmp",
+            mtime=FIXED_EPOCH,
         )
         seconds = time.perf_counter() - started
         check.faults += [f"{one.plan.filename}: {one.error}" for one in built.failures]

@@ -139,3 +139,12 @@ def _digest(file: IO[bytes]) -> str:
     while piece := file.read(1 << 20):
         digest.update(piece)
     return digest.hexdigest()
+
+
+def sums(paths: Iterable[Path]) -> dict[str, str]:
+    """Digests by name."""
+    found = {}
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            found[path.name] = _digest(file)
+    return found

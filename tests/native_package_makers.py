@@ -124,6 +124,11 @@ def planned(
     )
 
 
+def directories(output: Path) -> dict[PackageFormat, Path]:
+    """Where the packages of each format go."""
+    return {kind: output / kind.value for kind in (DEB, RPM)}
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A deb and an rpm of the same files."""
@@ -131,6 +136,7 @@ class Built:
     deb: Path
     rpm: Path
     result: NativePackageResult
+    compression: Compression
 
 
 def build_both(
@@ -149,7 +155,7 @@ def build_both(
     result = build_native_packages(
         [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)],
         archives,
-        directory / "out",
+        directories(directory / "out"),
         directory / "work",
         mtime=MTIME,
         jobs=jobs,
@@ -161,7 +167,7 @@ def build_both(
     )
     assert not result.failures, result.failures[0].error
     assert list((directory / "work").iterdir()) == []
-    return Built(result.files[0].path, result.files[1].path, result)
+    return Built(result.files[0].path, result.files[1].path, result, compression)
 
 
 def run(*words: str | Path, cwd: Path | None = None, data: bytes | None = None) -> str:

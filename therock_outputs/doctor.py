@@ -40,6 +40,7 @@ class _Program:
 
 
 _PROGRAMS = (
+    _Program("baseline-artifacts", ("git",), "apt install git"),
     _Program("test", ("bsdtar",), "apt install libarchive-tools"),
     _Program("test", ("7z", "7zz"), "apt install p7zip-full"),
     _Program("test", ("node",), "apt install nodejs"),
@@ -69,6 +70,7 @@ def examine(settings: Settings, environ: Mapping[str, str] | None = None) -> lis
     return [
         *_machine(settings),
         *_storage(settings, environ),
+        _github(settings, environ),
         *(_program(program, environ) for program in _PROGRAMS),
         *(_module(task, name) for task, names in _MODULES.items() for name in names),
     ]
@@ -131,6 +133,21 @@ def _storage(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     findings.append(Finding("all", "S3 server", present=True, found=endpoint or "Amazon's"))
     return findings
+
+
+def _github(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    """Whether there may be a token; gh is not asked, because it may ask a person."""
+    found = (
+        "GITHUB_TOKEN" if settings.github_token else shutil.which("gh", path=environ.get("PATH"))
+    )
+    return Finding(
+        "find-artifacts, --commit, --latest",
+        "a token for GitHub",
+        present=bool(found),
+        found=found or "",
+        advice="set GITHUB_TOKEN, or install gh and log in; without one GitHub answers 60 "
+        "questions an hour",
+    )
 
 
 def _credentials(environ: Mapping[str, str]) -> str | None:

@@ -4,6 +4,7 @@ Every message is one line: what is wrong, with which file or name, and what to t
 """
 
 __all__ = [
+    "AccessDeniedError",
     "ConflictError",
     "IntegrityError",
     "LookupFailedError",
@@ -42,6 +43,10 @@ class NotFoundError(OutputsError):
 
 class StorageError(OutputsError):
     """A transfer failed: the message names the bucket, the key and the fix."""
+
+
+class AccessDeniedError(StorageError):
+    """The credentials at hand may not do what was asked."""
 
 
 class IntegrityError(OutputsError):

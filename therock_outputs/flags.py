@@ -15,6 +15,8 @@ from therock_outputs.errors import UsageError
 
 __all__ = [
     "COMMON",
+    "RUN_CHOICES",
+    "RUN_FLAGS",
     "SHARED",
     "Flag",
     "FlagValue",
@@ -73,6 +75,11 @@ class Flag:
     def spelling(self) -> str:
         """The flag as it is typed."""
         return "--" + self.name.rstrip("_").replace("_", "-")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether this is the flag that many tasks have, and not a task's own of that name."""
+        return SHARED.get(self.name) is self
 
     @property
     def repeatable(self) -> bool:
@@ -155,6 +162,38 @@ _FLAGS = (
         metavar="RUN",
         example="24217435275",
         environment=("THEROCK_RUN_ID", "GITHUB_RUN_ID"),
+    ),
+    Flag(
+        "commit",
+        "Instead of a run's number: the newest run of this commit that has archives.",
+        metavar="SHA",
+        example="3f2a9c1e",
+    ),
+    Flag(
+        "branch",
+        "Instead of a run's number: the run of this branch's newest commit that has archives.",
+        metavar="NAME",
+        example="main",
+    ),
+    Flag("latest", "As --branch, of the repository's default branch.", Kind.SWITCH),
+    Flag(
+        "baseline",
+        "Instead of a run's number: the run of the nearest ancestor that has everything, for "
+        "--commit or what is checked out here; see baseline-artifacts.",
+        Kind.SWITCH,
+    ),
+    Flag(
+        "workflow",
+        "Look for runs of this workflow, or of any; multi_arch_ci.yml by default, for release "
+        "types other than ci any.",
+        metavar="FILE",
+        example="ci.yml",
+    ),
+    Flag(
+        "lookup",
+        "Ask GitHub about the run: its repository, whether it is a fork's, and its date decide "
+        "the bucket.",
+        Kind.SWITCH,
     ),
     Flag(
         "run_github_repo",
@@ -251,6 +290,15 @@ _FLAGS = (
 
 SHARED: Mapping[str, Flag] = {flag.name: flag for flag in _FLAGS}
 """The flags that mean the same in every task that has them, by name."""
+
+RUN_FLAGS = ("run_id", "commit", "branch", "latest", "workflow", "lookup")
+"""The shared flags of every task that reads a run: whoever has the first has them all."""
+
+RUN_CHOICES = (
+    ("run_id", "commit", "branch", "latest"),
+    ("run_id", "branch", "latest", "baseline"),
+)
+"""Shared flags that each name the run that is read: of each tuple one may be given."""
 
 COMMON = ("json", "verbose", "debug")
 """The shared flags that every task has."""

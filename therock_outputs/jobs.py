@@ -11,7 +11,7 @@ import inspect
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from invoke.context import Context
@@ -21,7 +21,17 @@ from invoke.tasks import Task
 
 from therock_outputs.console import Console
 from therock_outputs.errors import OutputsError, UsageError
-from therock_outputs.flags import COMMON, SHARED, Flag, Kind, RawValue, check_exclusive, parse_value
+from therock_outputs.flags import (
+    COMMON,
+    RUN_CHOICES,
+    RUN_FLAGS,
+    SHARED,
+    Flag,
+    Kind,
+    RawValue,
+    check_exclusive,
+    parse_value,
+)
 from therock_outputs.settings import Settings, settings_from
 
 __all__ = ["Heading", "Job", "Work", "job"]
@@ -103,15 +113,19 @@ class Job(Task[Body]):
         extra = tuple(shlex.split(context.remainder))
         if extra and not self.takes_extra:
             raise UsageError(f"{self.name} takes nothing after --, but {extra[0]!r} stands there")
-        shared = {flag.name: raw.get(flag.name) for flag in self.flags if flag.name in SHARED}
+        shared = {flag.name: raw.get(flag.name) for flag in self.flags if flag.is_shared}
         own = {
             flag.name: parse_value(flag, raw.get(flag.name))
             for flag in self.flags
-            if flag.name not in SHARED
+            if not flag.is_shared
         }
-        work = Work(settings_from(shared, os.environ), console, extra)
-        with console.log_messages(_log_level(work.settings)):
-            return self.body(work, **own)
+        settings = settings_from(shared, os.environ)
+        with console.log_messages(_log_level(settings)):
+            if settings.needs_lookup:
+                from therock_outputs.lookups import settle_run  # noqa: PLC0415 - HTTP loads slowly
+
+                settings = settle_run(settings, console)
+            return self.body(Work(settings, console, extra), **own)
 
     def _fail(self, console: Console, text: str, error: Exception, *, debug: bool) -> None:
         code = error.exit_code if isinstance(error, OutputsError) else 1
@@ -135,11 +149,15 @@ def job(
     """Make a job out of a function ``(work, *, own flags…) -> JSON document or None``.
 
     ``shared`` names flags of :data:`therock_outputs.flags.SHARED`, which arrive settled in
-    ``work.settings``; ``own`` flags arrive as keyword arguments, under their names or all in a
-    ``**`` one. Of each tuple of ``exclusive``
-    at most one flag may be given. ``takes_extra`` says what may stand after ``--``.
+    ``work.settings``; with ``run_id`` come the other flags that may stand for a run. ``own``
+    flags arrive as keyword arguments, under their names or all in a ``**`` one. Of each tuple of
+    ``exclusive``, and of the shared flags that name a run, at most one flag may be given.
+    ``takes_extra`` says what may stand after ``--``.
     """
     own = tuple(own)
+    shared = _with_run_flags(shared, {flag.name for flag in own})
+    choices = [[name for name in names if name in shared] for names in RUN_CHOICES]
+    exclusive = (*exclusive, *(names for names in choices if len(names) > 1))
     flags = (*own, *(SHARED[name] for name in (*shared, *COMMON)))
     by_name = {flag.name: flag for flag in flags}
 
@@ -160,6 +178,15 @@ def job(
         )
 
     return make
+
+
+def _with_run_flags(shared: Iterable[str], own: Container[str]) -> tuple[str, ...]:
+    """The names, with what may stand for ``run_id`` behind it."""
+    names: dict[str, None] = {}
+    for name in shared:
+        more = RUN_FLAGS if name == RUN_FLAGS[0] else (name,)
+        names.update(dict.fromkeys(one for one in more if one == name or one not in own))
+    return tuple(names)
 
 
 def _argument(flag: Flag) -> Argument:

@@ -80,6 +80,7 @@ def places_of(
         platform=settings.platform,
         repository=settings.run_github_repo,
         release_type=settings.release_type,
+        run=settings.run_answer,
         event=event,
         bucket=settings.bucket,
         prefix=settings.prefix,

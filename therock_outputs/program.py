@@ -128,8 +128,8 @@ def task_help_lines(task: Job, width: int) -> list[str]:
         lines += [*textwrap.wrap(paragraph, width), ""]
     examples = [part for line in task.example.splitlines() for part in _folded(line, width)]
     lines += ["Example:", "", *examples, ""]
-    own = [flag for flag in task.flags if flag.name not in SHARED]
-    shared = [flag for flag in task.flags if flag.name in SHARED]
+    own = [flag for flag in task.flags if not flag.is_shared]
+    shared = [flag for flag in task.flags if flag.is_shared]
     for title, flags in (("Flags of this task:", own), ("Flags of many tasks:", shared)):
         if flags:
             lines += [title, "", *_flag_lines(flags, width), ""]

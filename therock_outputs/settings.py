@@ -34,6 +34,17 @@ class Settings:
 
     run_id: str | None = None
     """The run that is read; None when neither a flag nor the environment names one."""
+    commit: str | None = None
+    """Stands for a run, as the four after it do; a look-up then finds its number."""
+    branch: str | None = None
+    latest: bool = False
+    baseline: bool = False
+    workflow: str | None = None
+    """The workflow's file that a run is looked for in, or ``any``; None: by the release type."""
+    lookup: bool = False
+    """Whether GitHub is asked about the run."""
+    run_answer: Mapping[str, object] | None = field(default=None, repr=False)
+    """What GitHub says of the run, in its own shape, where it was asked."""
     run_github_repo: str = THEROCK_REPOSITORY
     """The repository of the run that is read."""
     upload_run_id: str | None = None
@@ -63,15 +74,30 @@ class Settings:
     github_actions: bool = False
     github_run_id: str | None = None
     github_token: str | None = field(default=None, repr=False)
+    github_api_url: str = "https://api.github.com"
+    cache_home: Path | None = None
+    """The user's directory for what can be had again; None when there is none."""
     github_event_path: Path | None = None
     github_output: Path | None = None
     github_step_summary: Path | None = None
 
     @property
+    def needs_lookup(self) -> bool:
+        """Whether GitHub has to be asked before it is known which run is read, and where."""
+        return self.lookup or self.finds_run
+
+    @property
+    def finds_run(self) -> bool:
+        """Whether something else than a number stands for the run."""
+        return bool(self.commit or self.branch or self.latest or self.baseline)
+
+    @property
     def required_run_id(self) -> str:
         """The run that is read; UsageError when there is none."""
         if self.run_id is None:
-            raise UsageError("which run? give --run-id, or set THEROCK_RUN_ID")
+            raise UsageError(
+                "which run? give --run-id, --commit, --branch or --latest, or set THEROCK_RUN_ID"
+            )
         return self.run_id
 
     @property
@@ -93,9 +119,17 @@ def settings_from(flags: Mapping[str, RawValue], environ: Mapping[str, str]) -> 
     """
     values = {name: _settle(flag, flags.get(name), environ) for name, flag in SHARED.items()}
     github_repository = environ.get("GITHUB_REPOSITORY") or THEROCK_REPOSITORY
-    run_id = _checked_run_id(values["run_id"])
+    finds_run = any(values[name] for name in ("commit", "branch", "latest", "baseline"))
+    # What the environment names is another run then: this job's own.
+    run_id = None if finds_run else _checked_run_id(values["run_id"])
     return Settings(
         run_id=run_id,
+        commit=_typed(str, values["commit"]),
+        branch=_typed(str, values["branch"]),
+        latest=bool(values["latest"]),
+        baseline=bool(values["baseline"]),
+        workflow=_typed(str, values["workflow"]),
+        lookup=bool(values["lookup"]),
         run_github_repo=parse_repository(
             _typed(str, values["run_github_repo"]) or THEROCK_REPOSITORY
         ),
@@ -122,6 +156,8 @@ def settings_from(flags: Mapping[str, RawValue], environ: Mapping[str, str]) -> 
         github_actions=_truth("GITHUB_ACTIONS", environ) or False,
         github_run_id=environ.get("GITHUB_RUN_ID") or None,
         github_token=environ.get("GITHUB_TOKEN") or None,
+        github_api_url=environ.get("GITHUB_API_URL") or "https://api.github.com",
+        cache_home=_cache_home(environ),
         github_event_path=_path("GITHUB_EVENT_PATH", environ),
         github_output=_path("GITHUB_OUTPUT", environ),
         github_step_summary=_path("GITHUB_STEP_SUMMARY", environ),
@@ -161,6 +197,15 @@ def _words(value: FlagValue) -> tuple[str, ...]:
 
 def _path(name: str, environ: Mapping[str, str]) -> Path | None:
     return Path(environ[name]) if environ.get(name) else None
+
+
+def _cache_home(environ: Mapping[str, str]) -> Path | None:
+    """As the XDG base directory specification says; a relative path counts as not set."""
+    named = _path("XDG_CACHE_HOME", environ)
+    if named is not None and named.is_absolute():
+        return named
+    home = _path("HOME", environ)
+    return home / ".cache" if home is not None and home.is_absolute() else None
 
 
 def _truth(name: str, environ: Mapping[str, str]) -> bool | None:

@@ -245,6 +245,7 @@ def test_what_a_killed_call_left_is_cleared(tmp_path: Path) -> None:
     for name in (".out.partial", ".out.old"):
         (tmp_path / name / "tree/d").mkdir(parents=True)
         (tmp_path / name / "tree/d").chmod(0o000)
+    (tmp_path / ".out.old" / PREFIX_MARKER).touch()
     unpack(archives, tmp_path / "out", UnpackMode.FLATTEN)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 

@@ -40,6 +40,19 @@ def test_credentials_are_found_where_boto3_looks_and_never_shown(tmp_path: Path)
     assert credentials({}).found == str(tmp_path / ".aws" / "credentials")
 
 
+def test_token_for_github_is_found_and_never_shown(tmp_path: Path) -> None:
+    def token(settings: Settings) -> Finding:
+        return _by_name(examine(settings, {"PATH": str(tmp_path)}))["a token for GitHub"]
+
+    assert not token(Settings()).present
+    assert "60 questions an hour" in token(Settings()).advice
+    finding = token(Settings(github_token="ghp_SECRET"))
+    assert (finding.present, finding.found) == (True, "GITHUB_TOKEN")
+    (tmp_path / "gh").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "gh").chmod(0o755)
+    assert token(Settings()).found == str(tmp_path / "gh")
+
+
 def test_staging_directory_need_not_be_there_yet(tmp_path: Path) -> None:
     settings = Settings(staging_dir=tmp_path / "not" / "yet")
     finding = _by_name(examine(settings, {}))["a staging directory to write to"]

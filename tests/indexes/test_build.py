@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from tests.python_files import install, installed, plain_http_server, sdist, whe
 from therock_outputs.errors import ConflictError, IntegrityError, NotFoundError
 from therock_outputs.indexes.build import build_indexes
 from therock_outputs.layout import StorageLocation
-from therock_outputs.storage import LocalStorage, S3Storage, Storage, Upload
+from therock_outputs.storage import LocalStorage, S3Storage, Storage, Transfers, Upload
 from therock_outputs.storage.files import sha256_of_file
 
 VERSION = "7.10.0.dev0+abc1234"
@@ -231,6 +233,21 @@ def test_unfinished_upload_of_another_job_is_left_to_it(place: Place) -> None:
     place.put(half)
     built = build_indexes(place.storage, place.python, names=[name for name, _ in RUN])
     assert half[0] not in {file.path for file in built.files}
+
+
+def test_another_job_never_finds_a_package_without_what_it_requires(local: Place) -> None:
+    local.put(*RUN)
+    seen = []
+
+    class Watched(LocalStorage):
+        def upload(self, uploads: Sequence[Upload], **how: Any) -> Transfers:  # noqa: ANN401
+            done = super().upload(uploads, **how)
+            seen.append(len(build_indexes(local.storage, local.python, names=()).files))
+            return done
+
+    assert local.staging_dir is not None
+    build_indexes(Watched(local.staging_dir), local.python)
+    assert seen == [1, 2, 3]
 
 
 def test_named_file_that_was_not_uploaded_is_an_error(place: Place) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from therock_outputs.errors import IntegrityError, NotFoundError
-from therock_outputs.indexes.closed_set import check_closed, unmet_requirements
+from therock_outputs.indexes.closed_set import (
+    check_closed,
+    in_order_of_need,
+    unmet_requirements,
+)
 from therock_outputs.indexes.distributions import CoreMetadata, IndexedFile, parse_distribution
 
 LINUX = "py3-none-linux_x86_64.whl"
@@ -96,3 +100,20 @@ def test_long_list_of_lacking_packages_is_cut() -> None:
     wants = file(f"rocm_x-1.0-{LINUX}", *(f"rocm-{n}==1" for n in range(9)))
     with pytest.raises(NotFoundError, match=r"\(and 4 more\)"):
         check_closed([wants])
+
+
+def test_what_is_required_comes_first() -> None:
+    groups = in_order_of_need([SELECTOR, DEVICE, LIBRARIES, CORE])
+    assert groups == [[CORE, LIBRARIES], [DEVICE], [SELECTOR]]
+
+
+def test_versions_do_not_wait_for_each_other() -> None:
+    old = file(f"rocm_sdk_core-0.9-{LINUX}", "rocm-sdk-libraries==0.9")
+    odd = file(f"rocm_odd-1.0-{LINUX}", "???")
+    assert in_order_of_need([old, LIBRARIES, odd]) == [[odd, old, LIBRARIES]]
+
+
+def test_files_that_require_each_other_are_the_last_group() -> None:
+    one = file(f"rocm_one-1.0-{LINUX}", "rocm-two==1.0", "rocm-one==1.0")
+    two = file(f"rocm_two-1.0-{LINUX}", "rocm-one==1.0")
+    assert in_order_of_need([one, two, CORE]) == [[CORE], [one, two]]

@@ -203,3 +203,36 @@ def test_date_is_the_versions_then_the_one_asked_then_today(
     version: str, date: dt.date | None, expected: dt.date
 ) -> None:
     assert promotion_date(version, date=date, today=DAY) == expected
+
+
+@pytest.mark.parametrize(
+    ("layout", "index", "above"),
+    [
+        ("classic", "therock-nightly-python/v4/whl/", "therock-nightly-packages/deb/"),
+        (
+            "product",
+            "therock-repo-amd-nightly-core/v5/rocm/core/whl-next/",
+            "therock-repo-amd-nightly-core/v5/rocm/core/packages/deb/",
+        ),
+    ],
+)
+def test_what_runs_share_has_a_place_of_its_own(layout: str, index: str, above: str) -> None:
+    chosen = places("nightly", layout)
+    assert uri(chosen.wheels_root()) == f"s3://{index}"
+    assert chosen.wheels("rocm").location.key.startswith(chosen.wheels_root().location.key)
+    assert chosen.wheels_by_project is (layout == "product")
+    shared = chosen.packages_above("deb")
+    assert (uri(shared), shared.is_shared) == (f"s3://{above}", True)
+    own = chosen.packages("deb")
+    assert (uri(own), own.is_shared) == (f"s3://{above}20251203-77/", False)
+
+
+def test_shared_repository_is_what_lies_above_it() -> None:
+    chosen = places("prerelease")
+    assert chosen.packages("rpm") == chosen.packages_above("rpm")
+
+
+def test_families_lie_below_one_place_in_the_classic_layout_only() -> None:
+    assert places("nightly").family_wheels_above().location.key == "v3/whl/"
+    with pytest.raises(UsageError, match="wheels by family have no place in the product layout"):
+        places("nightly", "product").family_wheels_above()

@@ -23,6 +23,7 @@ from tests.native_package_makers import (
     PREFIX,
     RPM,
     build_both,
+    directories,
     executable,
     extract_deb,
     extract_rpm,
@@ -57,7 +58,7 @@ BROKEN = sample_elf.shared_library("libbad.so", ["f"])[:400]
 _BUILD = """
 import sys
 from pathlib import Path
-from tests.native_package_makers import DEB, RPM, MTIME, planned
+from tests.native_package_makers import DEB, RPM, MTIME, directories, planned
 from therock_outputs.artifacts.archive_file import ArchiveFile
 from therock_outputs.artifacts.names import parse_archive_filename
 from therock_outputs.native_packages.build import build_native_packages
@@ -65,7 +66,7 @@ path, out, work = map(Path, sys.argv[1:])
 archive = ArchiveFile(parse_archive_filename(path.name), path, None)
 plans = [planned(kind, [archive]) for kind in (DEB, RPM)]
 print("ready", flush=True)
-result = build_native_packages(plans, [archive], out, work, mtime=MTIME, jobs=2)
+result = build_native_packages(plans, [archive], directories(out), work, mtime=MTIME, jobs=2)
 print(len(result.files), flush=True)
 """
 
@@ -83,7 +84,7 @@ def test_progress_counts_the_bytes_of_the_archives_that_are_needed(tmp_path: Pat
     build_native_packages(
         [planned(DEB, archives[:1])],
         archives,
-        tmp_path / "out",
+        directories(tmp_path / "out"),
         tmp_path / "work",
         mtime=MTIME,
         progress=progress,
@@ -135,7 +136,7 @@ def test_one_failure_does_not_keep_others_from_being_built(tmp_path: Path) -> No
     result = build_native_packages(
         plans,
         [good, bad],
-        tmp_path / "out",
+        directories(tmp_path / "out"),
         tmp_path / "work",
         mtime=MTIME,
         logs_dir=tmp_path / "logs",
@@ -156,7 +157,7 @@ def test_one_failure_does_not_keep_others_from_being_built(tmp_path: Path) -> No
 def test_an_archive_that_is_not_as_published_is_refused(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a", {"bin/tool": b"tool"})
     plan = planned(DEB, [archive])
-    places = (tmp_path / "out", tmp_path / "work")
+    places = (directories(tmp_path / "out"), tmp_path / "work")
 
     with pytest.raises(IntegrityError, match=r"its SHA-256 is .*, not 00.* as published; delete"):
         build_native_packages([plan], [replace(archive, sha256="00")], *places, mtime=MTIME)
@@ -177,7 +178,7 @@ def test_an_archive_that_is_not_as_published_is_refused(tmp_path: Path) -> None:
 
 def test_what_no_package_can_be_is_refused(tmp_path: Path) -> None:
     plan = planned(RPM, name="amdrocm")
-    places = (tmp_path / "out", tmp_path / "work")
+    places = (directories(tmp_path / "out"), tmp_path / "work")
     with pytest.raises(ConflictError, match=r"amdrocm-.*\.rpm is planned twice; plan again"):
         build_native_packages([plan, plan], [], *places, mtime=MTIME)
     with pytest.raises(UsageError, match="an rpm cannot tell the time 4294967296"):
@@ -191,7 +192,11 @@ def test_a_deb_whose_part_is_too_large_is_refused(
     archive = make_archive(tmp_path / "a", {"bin/tool": os.urandom(5000)})
 
     result = build_native_packages(
-        [planned(DEB, [archive])], [archive], tmp_path / "out", tmp_path / "work", mtime=MTIME
+        [planned(DEB, [archive])],
+        [archive],
+        directories(tmp_path / "out"),
+        tmp_path / "work",
+        mtime=MTIME,
     )
 
     assert "data.tar.zst has " in str(result.failures[0].error)
@@ -209,18 +214,18 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
         patched.setattr(os, "pwrite", full)
         with pytest.raises(StorageError, match=r"work.* \(No space left on device\); free some"):
             build_native_packages(
-                plans, [archive], tmp_path / "out", tmp_path / "work", mtime=MTIME
+                plans, [archive], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
             )
     with monkeypatch.context() as patched:
-        patched.setattr(rpm, "_write_payload", lambda *_args, **_named: full())
+        patched.setattr(rpm, "write_payload", lambda *_args, **_named: full())
         with pytest.raises(StorageError, match=r"\.rpm cannot be written \(No space left"):
             build_native_packages(
-                plans, [archive], tmp_path / "out", tmp_path / "work", mtime=MTIME
+                plans, [archive], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
             )
     assert not [path for path in (tmp_path / "out/rpm").iterdir()]  # noqa: C416
     assert not list((tmp_path / "work").iterdir())
     result = build_native_packages(
-        plans, [archive], tmp_path / "out", tmp_path / "work", mtime=MTIME
+        plans, [archive], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
     )
     assert len(result.files) == 2
 
@@ -379,6 +384,15 @@ def test_every_package_of_the_sample_run_is_what_dpkg_rpm_and_elfdeps_say(tmp_pa
     assert figures["pairs_compared"] > 50
     assert figures["elf_relations"] > 20
     assert figures["files_rewritten"] > 5
+
+
+def test_temporary_files_that_are_cut_short_are_told_of(tmp_path: Path) -> None:
+    with Spool(tmp_path) as spool:
+        place = spool.put(b"some bytes")
+        assert spool.read(place) == b"some bytes"
+        os.ftruncate(spool.descriptor, 4)
+        with pytest.raises(IntegrityError, match="temporary files were cut short"):
+            spool.read(place)
 
 
 def test_builder_digest_is_of_the_builders_files() -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.native_package_makers import (
     DEB,
     RPM,
+    directories,
     executable,
     make_archive,
     planned,
@@ -121,7 +122,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             result = build_native_packages(
                 plans,
                 archives,
-                directory / "out",
+                directories(directory / "out"),
                 directory / "work",
                 mtime=MTIME,
                 compression=Compression.XZ,

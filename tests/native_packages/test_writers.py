@@ -18,6 +18,7 @@ from tests.native_package_makers import (
     RPM,
     Built,
     build_both,
+    directories,
     elfdeps,
     executable,
     extract_deb,
@@ -32,8 +33,10 @@ from therock_outputs.artifacts import sample_elf
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.artifacts.entries import Entry
 from therock_outputs.errors import IntegrityError, UsageError
+from therock_outputs.native_packages import rpm
 from therock_outputs.native_packages.build import Compression, build_native_packages
 from therock_outputs.native_packages.package import Content, Scripts
+from therock_outputs.native_packages.signature import Signature
 
 LONG = "share/" + "n" * 120 + "/" + "f" * 130 + ".txt"
 NOISE = random.Random(3).randbytes(300_000)
@@ -68,14 +71,6 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     archive = make_archive(directory / "archives", CONTENT)
     return build_both(
         directory, [archive], compression=request.param, scripts=SCRIPTS, large=1 << 20
-    )
-
-
-@pytest.fixture(scope="module")
-def zstd_built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    directory = tmp_path_factory.mktemp("built")
-    return build_both(
-        directory, [make_archive(directory / "archives", CONTENT)], scripts=SCRIPTS, large=1 << 20
     )
 
 
@@ -131,26 +126,28 @@ def test_both_formats_unpack_to_what_the_archive_holds(built: Built, tmp_path: P
 
 
 def test_libarchive_reads_both_formats(built: Built, tmp_path: Path) -> None:
-    rpm = tmp_path / "rpm"
-    rpm.mkdir()
-    run("bsdtar", "-xf", built.rpm, "-C", rpm)
+    from_rpm = tmp_path / "rpm"
+    from_rpm.mkdir()
+    run("bsdtar", "-xf", built.rpm, "-C", from_rpm)
     deb = tmp_path / "deb"
     deb.mkdir()
     run("bsdtar", "-xf", built.deb, "-C", deb)
     (data_tar,) = deb.glob("data.tar.*")
     run("bsdtar", "-xf", data_tar, "-C", deb)
 
-    assert installed(rpm) == installed(deb)
-    assert without_elf(installed(rpm)) == without_elf(expected())
+    assert installed(from_rpm) == installed(deb)
+    assert without_elf(installed(from_rpm)) == without_elf(expected())
 
 
-def test_the_same_files_give_the_same_bytes(zstd_built: Built, tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_bytes(built: Built, tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "archives", CONTENT)
 
-    again = build_both(tmp_path, [archive], scripts=SCRIPTS, jobs=5, large=1 << 20)
+    again = build_both(
+        tmp_path, [archive], scripts=SCRIPTS, jobs=5, large=1 << 20, compression=built.compression
+    )
 
-    assert again.deb.read_bytes() == zstd_built.deb.read_bytes()
-    assert again.rpm.read_bytes() == zstd_built.rpm.read_bytes()
+    assert again.deb.read_bytes() == built.deb.read_bytes()
+    assert again.rpm.read_bytes() == built.rpm.read_bytes()
 
 
 def test_runpath_becomes_rpath_unless_it_is_to_be_kept(tmp_path: Path) -> None:
@@ -186,13 +183,15 @@ def test_runpath_becomes_rpath_unless_it_is_to_be_kept(tmp_path: Path) -> None:
 def test_a_package_may_only_gather_others(tmp_path: Path) -> None:
     plans = [planned(kind, name="amdrocm", depends=("amdrocm-core",)) for kind in (DEB, RPM)]
 
-    result = build_native_packages(plans, [], tmp_path / "out", tmp_path / "work", mtime=MTIME)
+    result = build_native_packages(
+        plans, [], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
+    )
 
-    deb, rpm = (file.path for file in result.files)
+    deb, other = (file.path for file in result.files)
     assert "Depends: amdrocm-core\n" in run("dpkg-deb", "-I", deb, "control")
-    assert run("rpm", "-qpl", rpm) == "(contains no files)\n"
-    assert "amdrocm-core\n" in run("rpm", "-qp", "--requires", rpm)
-    assert run("rpm", "-K", rpm).endswith("digests OK\n")
+    assert run("rpm", "-qpl", other) == "(contains no files)\n"
+    assert "amdrocm-core\n" in run("rpm", "-qp", "--requires", other)
+    assert run("rpm", "-K", other).endswith("digests OK\n")
 
 
 def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
@@ -210,7 +209,7 @@ def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
         result = build_native_packages(
             [replace(plan, contents=contents)],
             [archive],
-            tmp_path / "out",
+            directories(tmp_path / "out"),
             tmp_path / "work",
             mtime=MTIME,
         )
@@ -381,7 +380,9 @@ def test_rpm_relations_are_parsed(tmp_path: Path) -> None:
         recommends=("gcc",),
         suggests=("gdb > 1",),
     )
-    result = build_native_packages([plan], [], tmp_path / "out", tmp_path / "work", mtime=MTIME)
+    result = build_native_packages(
+        [plan], [], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
+    )
 
     def query(what: str) -> set[str]:
         return set(run("rpm", "-qp", f"--{what}", result.files[0].path).splitlines())
@@ -396,7 +397,9 @@ def test_rpm_relations_are_parsed(tmp_path: Path) -> None:
     assert query("suggests") == {"gdb > 1"}
 
     bad = replace(plan, depends=("python3 (>= 3)",))
-    failed = build_native_packages([bad], [], tmp_path / "out", tmp_path / "work", mtime=MTIME)
+    failed = build_native_packages(
+        [bad], [], directories(tmp_path / "out"), tmp_path / "work", mtime=MTIME
+    )
     assert isinstance(failed.failures[0].error, UsageError)
     assert "'python3 (>= 3)' is no relation of an rpm" in str(failed.failures[0].error)
 
@@ -456,11 +459,19 @@ def test_a_key_that_cannot_sign_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     def failure() -> str:
         result = build_native_packages(
-            [plan], [], tmp_path / "out", tmp_path / "work", mtime=MTIME, sign_key="nobody"
+            [plan],
+            [],
+            directories(tmp_path / "out"),
+            tmp_path / "work",
+            mtime=MTIME,
+            sign_key="nobody",
         )
         return str(result.failures[0].error)
 
     assert failure().startswith("gpg cannot sign with the key 'nobody' (")
     assert failure().endswith("check --sign-key")
+    monkeypatch.setattr(rpm, "sign", lambda _data, _key: Signature(bytes([0x88, 1, 4, 0, 1]) * 500))
+    assert "a signature of 2500 bytes is longer than 2048; sign with" in failure()
+    monkeypatch.undo()
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     assert failure() == "gpg is not there to sign with; install GnuPG"

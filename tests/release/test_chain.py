@@ -169,7 +169,10 @@ def test_meaningless_choices_are_usage_errors(
 def test_step_without_what_it_needs_says_what_to_do_first(chain: _Chain) -> None:
     done = chain("--only", "upload")
     assert done.code == 1
-    assert "run build-tarballs or build-python-packages first" in done.err.splitlines()[-1]
+    assert (
+        "run build-tarballs, build-python-packages or build-native-packages first"
+        in done.err.splitlines()[-1]
+    )
     shutil.rmtree(chain.staging)
     done = invoke(chain.capsys, "release", "--run-id", "nosuchrun", "--only", "tarballs",
                   "--staging-dir", chain.staging, "--work-dir", chain.work)  # fmt: skip

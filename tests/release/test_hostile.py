@@ -109,7 +109,7 @@ def test_run_without_any_manifest_wants_a_version(
     assert "--package-version" in error
     lacking = _one_clean_line(_release(capsys, run, "--package-version", "7"))
     assert "base_lib_generic" in lacking
-    assert _release(capsys, run, "--package-version", "7", "--skip", "python").code == 0
+    assert _release(capsys, run, "--package-version", "7", "--skip", "python,native").code == 0
 
 
 def test_links_out_of_the_staging_directory_are_refused(

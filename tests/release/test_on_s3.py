@@ -35,7 +35,8 @@ def test_release_ends_in_the_same_objects_as_in_a_staging_directory(
 ) -> None:
     staging = tmp_path / "staging"
     shutil.copytree(sample_staging, staging)
-    words = ("release", "--run-id", RUN_ID, "--package-version", "7.13.0.dev0+ab.c")
+    version = ("--package-version", "7.13.0.dev0+f689a8ea", "--date", "20251124")
+    words = ("release", "--run-id", RUN_ID, *version)
     done = invoke(capsys, *words, "--staging-dir", staging, "--work-dir", tmp_path / "local")
     assert done.code == 0, done.err
     bucket = store.bucket("run")
@@ -52,14 +53,14 @@ def test_release_ends_in_the_same_objects_as_in_a_staging_directory(
     assert by_page(bucket.objects()) == by_page(_files(staging), store.server.name)
     report = json.loads(done.out)
     url = f"{store.server.endpoint}/{bucket.name}/{RUN}/tarballs/"
-    name = "therock-dist-linux-gfx1100-7.13.0.dev0%2Bab.c.tar.gz"
+    name = "therock-dist-linux-gfx1100-7.13.0.dev0%2Bf689a8ea.tar.gz"
     assert url + name in [tarball["url"] for tarball in report["tarballs"]]
     commands = {way["what"]: way["commands"] for way in report["install"]}
     assert f"curl -fL {url}{name} | tar -xz -C rocm" in commands["a tarball"]
     index = f"{store.server.endpoint}/{bucket.name}/{RUN}/python/simple/"
     dependencies = f"{store.server.endpoint}/{bucket.name}/python-deps/simple/"
     install = f"pip install --index-url {dependencies} --extra-index-url {index}"
-    requirement = "'rocm[libraries,device-gfx1100]==7.13.0.dev0+ab.c'"
+    requirement = "'rocm[libraries,device-gfx1100]==7.13.0.dev0+f689a8ea'"
     assert commands["Python packages"] == [f"{install} {requirement}"]
     assert report["package_index_urls"] == [index]
     again = invoke(capsys, *on_s3)

@@ -80,7 +80,10 @@ def test_nothing_to_upload_is_an_error_that_says_what_could_be(place: _Place) ->
     for dry in ((), ("--dry-run",)):
         done = place("upload", *dry)
         assert done.code == 1
-        assert "run build-tarballs or build-python-packages first" in done.err.splitlines()[-1]
+        assert (
+            "run build-tarballs, build-python-packages or build-native-packages first"
+            in done.err.splitlines()[-1]
+        )
         assert "--logs-dir" in done.err
     assert not place.staging.exists()
 
@@ -171,7 +174,7 @@ def test_reading_one_run_never_writes_into_it(
     written = staged.staging / "5000-linux"
     assert (written / MANIFEST).read_bytes() == (staged.run / MANIFEST).read_bytes()
     names = {path.name for path in written.iterdir()}
-    assert names == {"index.html", "manifests", "python", "tarballs"}
+    assert names == {"index.html", "logs", "manifests", "packages", "python", "tarballs"}
     assert "blas_lib" not in (written / "index.html").read_text()
 
 
@@ -241,15 +244,22 @@ def test_step_outputs_and_summary(staged: _Place, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GITHUB_OUTPUT", str(outputs))
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     done = staged.done("release")
-    assert done.err.count("::group::") == done.err.count("::endgroup::") == 4
+    assert done.err.count("::group::") == done.err.count("::endgroup::") == 5
     values = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
     assert values["kpack_split"] == "true"
+    assert values["package_index_url"] == str(staged.run / "python/simple")
+    assert values["package_find_links_url"] == str(staged.run / "python/index.html")
+    repository = (staged.run / "packages/deb").as_uri() + "/"
+    assert values["package_repository_url"] == values["deb_repository_url"] == repository
+    assert values["rpm_repository_url"] == (staged.run / "packages/rpm/x86_64").as_uri() + "/"
     urls = json.loads(values["tarball_urls"])
     assert len(urls) == 3
     assert all(Path(url).is_file() for url in urls)
     text = summary.read_text()
     assert f"## Outputs of run {RUN_ID}" in text
     assert "tar -xz -f" in text
+    assert f"deb [arch=amd64 trusted=yes] {repository} stable main" in text
+    assert f"baseurl={values['rpm_repository_url']}" in text
     for url in urls:
         assert Path(url).name.replace("_", r"\_") in text
 

@@ -390,6 +390,21 @@ def test_update_creates_changes_and_leaves_alone(storage: Storage, root: Storage
     assert storage.read(root / "i") == b"a\nb\n"
 
 
+def test_server_is_known_to_honour_conditions_once_it_has_refused_a_write(
+    storage: Storage, root: StorageLocation, backend: str
+) -> None:
+    seen: list[bytes | None] = []
+
+    def change(old: bytes | None) -> bytes:
+        if not seen and backend != "local":  # where the file is locked meanwhile
+            S3Storage(_SMALL).upload([Upload(b"faster", root / "i")])
+        seen.append(old)
+        return b"ours"
+
+    assert storage.update(root / "i", change) == b"ours"
+    assert storage.honours_conditions is CAPABILITIES[backend].conditional_writes
+
+
 def test_updates_from_several_threads_lose_nothing(storage: Storage, root: StorageLocation) -> None:
     def add(name: int) -> None:
         for number in range(5):

@@ -138,3 +138,17 @@ def test_missing_directory_is_named(source: Path) -> None:
 )
 def test_content_type_follows_the_name(name: str, expected: str) -> None:
     assert content_type_of(name) == expected
+
+
+def test_what_cannot_be_uploaded_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "in/sub").mkdir(parents=True)
+    (tmp_path / "in/sub/a").touch()
+    (tmp_path / "in/out").symlink_to(tmp_path)
+    (tmp_path / "in/sub/gone").symlink_to("nowhere")
+    (tmp_path / "in/sub/loop").symlink_to("..")
+    os.mkfifo(tmp_path / "in/sub/pipe")
+    refused: list[StorageError] = []
+    files = files_to_upload(tmp_path / "in", leave_out=refused.append)
+    assert [file.name for file in files] == ["sub/a"]
+    said = sorted(str(error).partition(" is ")[0].rpartition("/")[2] for error in refused)
+    assert said == ["gone", "loop", "out", "pipe"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from therock_outputs.artifacts.decompress import Decompressor
+from therock_outputs.artifacts.decompress import CountedSource, Decompressor
 from therock_outputs.artifacts.links import LeavesRootError, follow, leaves_root
 from therock_outputs.artifacts.names import Compression, parse_archive_filename
 from therock_outputs.artifacts.tarstream import RawMember, TarStream, TypeFlag
@@ -57,7 +57,7 @@ class Member:
     @property
     def name(self) -> str:
         """The name in the archive."""
-        return f"{self.stage}/{self.path}" if self.path else self.stage
+        return "/".join(part for part in (self.stage, self.path) if part)
 
 
 class ArchiveReader(AbstractContextManager["ArchiveReader"]):
@@ -68,19 +68,23 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
     """
 
     def __init__(self, stream: BinaryIO, compression: Compression, label: str) -> None:
+        self._begin(stream, Decompressor(stream, compression, label), label)
+        self.manifest = self._read_manifest()
+        self.stages = parse_stages(self.manifest, label)
+        self._by_length = sorted(self.stages, key=len, reverse=True)
+        self._current_stage = ""
+
+    def _begin(self, stream: BinaryIO, source: CountedSource, label: str) -> None:
+        """Set up what does not depend on how members lie in stages."""
         self._stream = stream
-        self._source = Decompressor(stream, compression, label)
-        self._tar = TarStream(self._source, label)
+        self._source = source
+        self._tar = TarStream(source, label)
         self._members = iter(self._tar)
         self._label = label
         self._directories: set[str] = set()
         self._files: set[str] = set()
         self._links: set[str] = set()
         self._links_in_stages: dict[str, dict[str, str]] = {}
-        self.manifest = self._read_manifest()
-        self.stages = parse_stages(self.manifest, label)
-        self._by_length = sorted(self.stages, key=len, reverse=True)
-        self._current_stage = ""
 
     def __exit__(
         self,
@@ -125,9 +129,8 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
         name = raw.name.removeprefix("./").rstrip("/")
         if problem := _path_problem(name):
             raise self._tar.broken(f"member {raw.name!r} {problem}")
-        stage = self._stage_of(name)
+        stage, path = self._split(name)
         kind = _KINDS[raw.kind]
-        path = name[len(stage) + 1 :]
         if _UNSAFE.match(path):
             raise self._tar.broken(f"member {raw.name!r} has a drive letter below its stage")
         if not path and kind is not Kind.DIRECTORY:
@@ -145,6 +148,11 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
                 )
         self._check_place(name, kind)
         return Member(stage, path, kind, raw.mode, raw.size, link)
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """The stage that a member lies in, and its path below it."""
+        stage = self._stage_of(name)
+        return stage, name[len(stage) + 1 :]
 
     def _stage_of(self, name: str) -> str:
         # Members of one stage follow one another nearly always.
@@ -191,8 +199,9 @@ class ArchiveReader(AbstractContextManager["ArchiveReader"]):
                 try:
                     follow(path, links)
                 except LeavesRootError:
+                    name = "/".join(part for part in (stage, path) if part)
                     raise self._tar.broken(
-                        f"link '{stage}/{path}' leads out of its root through other links"
+                        f"link {name!r} leads out of its root through other links"
                     ) from None
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
-from typing import IO, BinaryIO, cast
+import zlib
+from typing import IO, BinaryIO, Protocol, cast
 
 import zstandard
 
 from therock_outputs.artifacts.names import Compression
 from therock_outputs.errors import IntegrityError
 
-__all__ = ["Decompressor"]
+__all__ = ["GZIP", "CountedSource", "Decompressor"]
+
+GZIP = "gzip"
+"""How tarballs may be compressed, and archives never are."""
 
 _READ = 1 << 20
 _LARGEST_WINDOW = 1 << 27
@@ -22,8 +27,19 @@ _HIGHEST_RATIO = 1000
 """ROCm's most compressible archives stay below 50; a bomb has tens of thousands."""
 
 
+class CountedSource(Protocol):
+    """A ByteSource that knows how much of its file it has read."""
+
+    @property
+    def consumed(self) -> int:
+        """Compressed bytes read so far."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the buffer; fewer bytes only at the end of the stream."""
+
+
 class Decompressor:
-    """A ByteSource over a zst or xz file that refuses to grow without bound.
+    """A ByteSource over a zst, xz or gzip file that refuses to grow without bound.
 
     A stream may expand to ``always_allowed`` bytes, or to a thousand times its compressed size
     where that is more. Memory is bounded by the decoder's window (128 MiB; xz 256 MiB).
@@ -32,7 +48,7 @@ class Decompressor:
     def __init__(
         self,
         stream: BinaryIO,
-        compression: Compression,
+        compression: Compression | str,
         label: str,
         *,
         always_allowed: int = _ALWAYS_ALLOWED,
@@ -41,9 +57,11 @@ class Decompressor:
         self._input = _Counted(stream)
         self._label = label
         self._produced = 0
-        self._reader: _ZstdReader | _XzReader
+        self._reader: _ZstdReader | _XzReader | _GzipReader
         if compression is Compression.ZST:
             self._reader = _ZstdReader(self._input)
+        elif compression == GZIP:
+            self._reader = _GzipReader(self._input)
         else:
             self._reader = _XzReader(self._input)
 
@@ -58,7 +76,7 @@ class Decompressor:
         while filled < len(buffer):
             try:
                 count = self._reader.readinto(buffer[filled:])
-            except (zstandard.ZstdError, lzma.LZMAError) as error:
+            except _ERRORS as error:
                 raise IntegrityError(
                     f"{self._label}: does not decompress ({error}); fetch it again"
                 ) from None
@@ -71,6 +89,9 @@ class Decompressor:
                 f"{self._label}: expands more than {_HIGHEST_RATIO} times, which no artifact does"
             )
         return filled
+
+
+_ERRORS = (zstandard.ZstdError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 class _Counted:
@@ -92,6 +113,14 @@ class _ZstdReader:
         self._reader = decompressor.stream_reader(
             cast("IO[bytes]", stream), read_size=_READ, read_across_frames=True, closefd=False
         )
+
+    def readinto(self, buffer: memoryview) -> int:
+        return self._reader.readinto(buffer)
+
+
+class _GzipReader:
+    def __init__(self, stream: _Counted) -> None:
+        self._reader = gzip.GzipFile(fileobj=cast("IO[bytes]", stream), mode="rb")
 
     def readinto(self, buffer: memoryview) -> int:
         return self._reader.readinto(buffer)

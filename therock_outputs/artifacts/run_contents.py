@@ -22,16 +22,21 @@ from therock_outputs.storage import Storage
 
 __all__ = [
     "BASE_ARTIFACT",
+    "LARGEST_MANIFEST",
+    "MANIFEST_PATH",
     "RunArchive",
     "RunContents",
     "RunManifest",
     "find_manifest",
     "list_run",
+    "read_manifest_data",
     "read_run_manifest",
 ]
 
-_LARGEST_MANIFEST = 16 << 20
-_MANIFEST_PATH = "share/therock/therock_manifest.json"
+LARGEST_MANIFEST = 16 << 20
+"""Bytes of a run's manifest; a real one has some ten thousand."""
+MANIFEST_PATH = "share/therock/therock_manifest.json"
+"""Where an install prefix has the run's manifest."""
 BASE_ARTIFACT = ArtifactName("base", Component.LIB, "generic")
 
 _log = logging.getLogger(__name__)
@@ -140,25 +145,33 @@ def read_run_manifest(storage: Storage, contents: RunContents) -> RunManifest:
 
     A run without any has an empty one: its GPU code is not split.
     """
+    found = read_manifest_data(storage, contents)
+    if found is not None:
+        return RunManifest.parse(*found)
+    _log.info("%s: no manifest, so its GPU code counts as not split", contents.root.root.s3_uri)
+    return RunManifest()
+
+
+def read_manifest_data(storage: Storage, contents: RunContents) -> tuple[bytes, str] | None:
+    """The run's manifest as it stands, and what errors call it; None when the run has none."""
     copy = contents.root.manifest()
     if copy in contents.others:
-        return RunManifest.parse(storage.read(copy, _LARGEST_MANIFEST), copy.s3_uri)
+        return storage.read(copy, LARGEST_MANIFEST), copy.s3_uri
     for archive in contents.archives:
         if archive.artifact == BASE_ARTIFACT:
             with storage.open(archive.location) as stream:
                 reader = ArchiveReader(stream, archive.compression, archive.filename)
                 data = find_manifest(reader)
             if data is not None:
-                return RunManifest.parse(data, archive.filename)
-    _log.info("%s: no manifest, so its GPU code counts as not split", contents.root.root.s3_uri)
-    return RunManifest()
+                return data, archive.filename
+    return None
 
 
 def find_manifest(reader: ArchiveReader) -> bytes | None:
     """The run's manifest in its base archive, or None; the archive is read up to it."""
     for member in reader:
-        if member.kind is Kind.FILE and member.path == _MANIFEST_PATH:
-            if member.size > _LARGEST_MANIFEST:
+        if member.kind is Kind.FILE and member.path == MANIFEST_PATH:
+            if member.size > LARGEST_MANIFEST:
                 raise IntegrityError(f"{member.name}: the run's manifest has {member.size} bytes")
             data = bytearray(member.size)
             reader.readinto(memoryview(data))

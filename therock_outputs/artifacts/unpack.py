@@ -6,11 +6,9 @@ whole; whatever an archive holds, nothing is written outside of that directory.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +20,17 @@ from therock_outputs.artifacts.archives import (
     Member,
     open_archive,
 )
+from therock_outputs.artifacts.swap import fresh_directory, recover, replace_directory
+from therock_outputs.artifacts.tarball_reader import open_tarball
 from therock_outputs.artifacts.tree import OnConflict, TreeWriter
 from therock_outputs.errors import ConflictError, UsageError
 from therock_outputs.storage.local_io import os_errors, write_all
 
-__all__ = ["PREFIX_MARKER", "UnpackMode", "Unpacked", "unpack"]
+__all__ = ["PREFIX_MARKER", "UnpackMode", "Unpacked", "check_prefix", "unpack", "unpack_tarball"]
 
 PREFIX_MARKER = ".therock-outputs"
-"""An empty file in a flattened prefix: the directory is ours, so it may be replaced."""
+"""A file in an install prefix: the directory is ours, so it may be replaced. What is in it says
+what was installed, or nothing."""
 
 _BUFFER = 1 << 20
 _TREE = "tree"
@@ -64,27 +65,65 @@ def unpack(
     on_conflict: OnConflict = OnConflict.ERROR,
     jobs: int | None = None,
     progress: Progress | None = None,
+    note: bytes = b"",
 ) -> Unpacked:
     """Unpack verified archives, in an order that decides conflicts, into ``directory``.
 
     A directory of an earlier call is replaced as a whole. Raises IntegrityError for an archive
     that breaks a rule, ConflictError for different content at one path, UsageError where a
     directory that is not ours would have to be replaced. Then nothing has changed.
-    ``progress`` counts the archives' bytes.
+    ``progress`` counts the archives' bytes. ``note`` is what a prefix says of itself.
     """
-    if os.path.lexists(directory) and not directory.is_dir():
-        raise UsageError(f"{directory}: is not a directory; name a new or an empty one")
-    work = _Work(jobs or os.cpu_count() or 1, on_conflict, progress or (lambda _name, _count: None))
+    _check_directory(directory)
+    work = _Work(jobs, on_conflict, progress, note)
     steps = {
         UnpackMode.EXTRACT: _extract,
         UnpackMode.FLATTEN: _flatten,
         UnpackMode.BOOTSTRAP: _bootstrap,
     }
     with os_errors(f"{directory} cannot be filled"):
-        # A link is left for _flatten to refuse; ``..`` has no name to put others beside.
-        place = directory.absolute() if directory.is_symlink() else directory.resolve()
-        files = steps[mode](archives, place, work)
+        files = steps[mode](archives, _place_of(directory), work)
     return Unpacked(directory, files)
+
+
+def unpack_tarball(
+    tarball: Path,
+    directory: Path,
+    *,
+    progress: Progress | None = None,
+    note: bytes = b"",
+) -> Unpacked:
+    """Unpack a verified tarball of an install prefix, as ``unpack`` does with archives."""
+    _check_directory(directory)
+    work = _Work(1, OnConflict.ERROR, progress, note, open_tarball)
+    with os_errors(f"{directory} cannot be filled"):
+        files = _flatten([tarball], _place_of(directory), work)
+    return Unpacked(directory, files)
+
+
+def check_prefix(directory: Path) -> None:
+    """UsageError where a prefix cannot be put: what is there is somebody else's."""
+    _check_directory(directory)
+    if directory.is_symlink():
+        raise UsageError(
+            f"{directory}: is a link, so it is not replaced; name the directory that it leads to"
+        )
+    if _is_foreign(directory):
+        raise UsageError(
+            f"{directory}: is not empty and was not made by this task, so it is not replaced; "
+            "name a new or an empty directory"
+        )
+
+
+def _check_directory(directory: Path) -> None:
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise UsageError(f"{directory}: is not a directory; name a new or an empty one")
+
+
+def _place_of(directory: Path) -> Path:
+    """The directory by a name that others can stand beside, which ``..`` is not."""
+    # A link is left for check_prefix to refuse.
+    return directory.absolute() if directory.is_symlink() else directory.resolve()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +136,11 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    jobs: int
+    jobs: int | None
     on_conflict: OnConflict
-    progress: Progress
+    progress: Progress | None
+    note: bytes = b""
+    opener: Callable[[Path], ArchiveReader] = open_archive
 
     def fill(
         self, archives: Sequence[Path], partial: Path, place: Callable[[Path, Member], str]
@@ -110,7 +151,7 @@ class _Work:
         aside.mkdir()
         tree = TreeWriter(root, aside, [path.name for path in archives], self.on_conflict)
         order = sorted(range(len(archives)), key=lambda n: -_size(archives[n]))
-        with ThreadPoolExecutor(self.jobs, "unpack") as pool:
+        with ThreadPoolExecutor(self.jobs or os.cpu_count() or 1, "unpack") as pool:
             tasks = {n: pool.submit(self._one, archives[n], n, tree, place) for n in order}
             _, pending = wait(tasks.values(), return_when=FIRST_EXCEPTION)
             for task in pending:
@@ -128,7 +169,7 @@ class _Work:
         buffer = memoryview(bytearray(_BUFFER))
         places: dict[str, Path] = {}
         reported = 0
-        with open_archive(path) as reader:
+        with self.opener(path) as reader:
             for member in reader:
                 _write_member(
                     tree,
@@ -139,10 +180,14 @@ class _Work:
                     buffer=buffer,
                     places=places,
                 )
-                self.progress(path.name, reader.consumed - reported)
+                self._report(path, reader.consumed - reported)
                 reported = reader.consumed
-            self.progress(path.name, _size(path) - reported)
+            self._report(path, _size(path) - reported)
             return _Read(reader.stages, reader.manifest)
+
+    def _report(self, path: Path, count: int) -> None:
+        if self.progress is not None:
+            self.progress(path.name, count)
 
 
 def _size(path: Path) -> int:
@@ -180,7 +225,7 @@ def _extract(archives: Sequence[Path], directory: Path, work: _Work) -> int:
     stems = [path.name.partition(".tar.")[0] for path in archives]
     if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
         raise UsageError(f"{twice[0]} is given as two archives, which would share a directory")
-    with _fresh(directory / "extract") as partial:
+    with fresh_directory(directory / "extract") as partial:
         files, read = work.fill(
             archives, partial, lambda path, member: f"{_stem(path)}/{member.name}"
         )
@@ -190,7 +235,7 @@ def _extract(archives: Sequence[Path], directory: Path, work: _Work) -> int:
                 (root / stage).mkdir(parents=True, exist_ok=True)
             (root / MANIFEST_NAME).write_bytes(one.manifest)
         for root in made:
-            _replace_directory(root, directory / root.name)
+            replace_directory(root, directory / root.name)
     return files
 
 
@@ -200,15 +245,12 @@ def _stem(path: Path) -> str:
 
 
 def _flatten(archives: Sequence[Path], directory: Path, work: _Work) -> int:
-    if _is_foreign(directory):
-        raise UsageError(
-            f"{directory}: is not empty and was not made by this task, so it is not replaced; "
-            "name a new or an empty directory"
-        )
-    with _fresh(directory) as partial:
+    recover(directory)
+    check_prefix(directory)
+    with fresh_directory(directory) as partial:
         files, _ = work.fill(archives, partial, _place_in_prefix)
-        (partial / _TREE / PREFIX_MARKER).touch()
-        _replace_directory(partial / _TREE, directory)
+        (partial / _TREE / PREFIX_MARKER).write_bytes(work.note)
+        replace_directory(partial / _TREE, directory)
     return files
 
 
@@ -219,7 +261,7 @@ def _place_in_prefix(archive: Path, member: Member) -> str:
 
 
 def _bootstrap(archives: Sequence[Path], directory: Path, work: _Work) -> int:
-    with _fresh(directory / "bootstrap") as partial:
+    with fresh_directory(directory / "bootstrap") as partial:
         files, read = work.fill(archives, partial, lambda _, member: member.name)
         stages = sorted({stage for one in read for stage in one.stages})
         _check_apart(stages)
@@ -228,7 +270,7 @@ def _bootstrap(archives: Sequence[Path], directory: Path, work: _Work) -> int:
             marker = directory / f"{stage}.prebuilt"
             marker.unlink(missing_ok=True)  # it stands for a whole stage, so it goes first
             (directory / stage).parent.mkdir(parents=True, exist_ok=True)
-            _replace_directory(partial / _TREE / stage, directory / stage)
+            replace_directory(partial / _TREE / stage, directory / stage)
             marker.touch()
     return files
 
@@ -249,46 +291,7 @@ def _check_apart(stages: Sequence[str]) -> None:
             )
 
 
-@contextlib.contextmanager
-def _fresh(final: Path) -> Iterator[Path]:
-    """An empty directory beside ``final``, for as long as it is needed."""
-    partial = final.with_name(f".{final.name}.partial")
-    _remove(partial)  # a call that was killed may have left one
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-    finally:
-        _remove(partial)
-
-
 def _is_foreign(directory: Path) -> bool:
-    if directory.is_symlink():
-        return True
     if not directory.exists() or (directory / PREFIX_MARKER).exists():
         return False
     return any(directory.iterdir())
-
-
-def _replace_directory(new: Path, final: Path) -> None:
-    """Put ``new`` in the place of ``final``; a crash between leaves one of them, whole."""
-    old = final.with_name(f".{final.name}.old")
-    _remove(old)
-    with contextlib.suppress(FileNotFoundError):
-        final.rename(old)
-    new.rename(final)
-    _remove(old)
-
-
-def _remove(directory: Path) -> None:
-    """Remove a tree, read-only directories included."""
-    if directory.is_symlink() or directory.is_file():
-        directory.unlink()
-        return
-    if not directory.exists():
-        return
-    directory.chmod(0o700)
-    for path, names, _ in os.walk(directory):
-        for below in (Path(path, name) for name in names):
-            if not below.is_symlink():
-                below.chmod(0o700)  # before the walk goes on into it
-    shutil.rmtree(directory)

@@ -97,7 +97,12 @@ def copy_archives(settings: Settings, options: CopyOptions, console: Console) ->
     if options.source_run_id is None:
         raise UsageError("which run are they copied from? give --source-run-id")
     source_run = parse_run_id(options.source_run_id)
-    places = places_of(replace(settings, run_id=source_run, upload_run_id=target_run))
+    settings = replace(settings, run_id=source_run, upload_run_id=target_run, run_answer=None)
+    if settings.lookup:
+        from therock_outputs.lookups import look_up_run  # noqa: PLC0415 - HTTP loads slowly
+
+        settings = look_up_run(settings)
+    places = places_of(settings)
     contents = list_run(places.storage, places.source)
     manifest = read_run_manifest(places.storage, contents)
     plan = plan_copy(

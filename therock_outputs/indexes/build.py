@@ -11,38 +11,38 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
 from therock_outputs.errors import ConflictError, NotFoundError
-from therock_outputs.indexes.closed_set import check_closed
+from therock_outputs.indexes.closed_set import check_closed, in_order_of_need
 from therock_outputs.indexes.distributions import (
     METADATA_SUFFIX,
     IndexedFile,
-    is_distribution,
     parse_distribution,
     parse_metadata,
     read_metadata,
 )
-from therock_outputs.indexes.find_links import find_links_page
-from therock_outputs.indexes.simple import HTML, JSON, hrefs_of, simple_pages
+from therock_outputs.indexes.shape import BESIDE, Shape
+from therock_outputs.indexes.simple import HTML, JSON
 from therock_outputs.indexes.stored_file import StoredFile
+from therock_outputs.indexes.withdrawn import Withdrawn, read_withdrawn
 from therock_outputs.layout import StorageLocation
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
 from therock_outputs.storage import ObjectInfo, Storage, Upload
 from therock_outputs.storage.files import content_type_of
 from therock_outputs.storage.parallel import Stop, run_parallel
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
-__all__ = ["BuiltIndexes", "build_indexes", "index_pages"]
+__all__ = ["BuiltIndexes", "build_indexes", "index_pages", "read_distribution"]
 
 _log = logging.getLogger(__name__)
 
 _JOBS = 4
 _MOST_ROUNDS = 20
 _LARGEST_SUMS = 16 << 20
-_SIMPLE = "simple/"
 _PAGE = "/index.html"
 
 _Found: TypeAlias = tuple[str, ObjectInfo, StorageLocation]
@@ -65,13 +65,23 @@ def index_pages(files: Iterable[IndexedFile], *, flat: bool = True) -> dict[str,
     What points at another page comes after it. ``flat`` leaves ``index.html`` out when it is
     false.
     """
-    listed = sorted(files)
-    own = sorted(file for file in listed if "/" not in file.path)
-    pages = {SHA256SUMS: "".join(f"{file.sha256}  {file.path}\n" for file in own).encode()}
-    pages |= {_SIMPLE + name: page for name, page in simple_pages(listed).items()}
-    if flat:
-        pages["index.html"] = find_links_page(listed)
-    return pages
+    return BESIDE.all_pages(files, flat=flat)
+
+
+def read_distribution(
+    storage: Storage, info: ObjectInfo, path: str, sha256: str
+) -> tuple[IndexedFile, bytes]:
+    """A stored wheel or sdist as an index lists it, and its metadata as it stands in it.
+
+    Of a wheel only the ends are read. IntegrityError for a file that is none.
+    """
+    name = parse_distribution(info.location.name)
+    stream = io.BufferedReader(StoredFile(storage, info.location, info.size), 16 << 10)
+    raw = read_metadata(stream, name)
+    metadata = parse_metadata(raw, name)
+    # That of an sdist may be completed on the machine that builds it: not for resolvers.
+    beside = hashlib.sha256(raw).hexdigest() if name.is_wheel else None
+    return IndexedFile(path, name, info.size, sha256, metadata, beside), raw
 
 
 def build_indexes(
@@ -84,8 +94,12 @@ def build_indexes(
     closed: bool = True,
     flat: bool = True,
     jobs: int | None = None,
+    shape: Shape = BESIDE,
 ) -> BuiltIndexes:
     """Index the wheels and sdists that lie in ``place``, not those below it.
+
+    With the shape BY_PROJECT they lie in a directory of their project, and ``names`` are paths.
+    What ``withdrawn.json`` takes back is left out, or marked (PEP 592).
 
     ``names`` are the files that this job adds to those that are in the index already; None: all
     that lie there. With names, what another job has uploaded but not yet indexed is left to it.
@@ -108,6 +122,7 @@ def build_indexes(
         closed,
         flat,
         jobs or _JOBS,
+        shape,
     )
     for _ in range(_MOST_ROUNDS):
         build.look()
@@ -130,10 +145,14 @@ class _Build:
     closed: bool
     flat: bool
     jobs: int
+    shape: Shape
+    withdrawn: Withdrawn = field(default_factory=Withdrawn)
     files: list[IndexedFile] = field(default_factory=list)
     pages: dict[str, bytes] = field(default_factory=dict)
     known: dict[ObjectInfo, tuple[IndexedFile, bytes]] = field(default_factory=dict)
     """Files that were read, with their metadata."""
+    hidden: set[str] = field(default_factory=set)
+    """Paths that no page may name any more."""
     both: bool | None = None
     """Whether the server can hold ``x/`` and ``x/index.html``; None: not tried yet."""
 
@@ -141,68 +160,76 @@ class _Build:
 
     def look(self) -> None:
         """Find the files, read what is not known of them, and plan the pages."""
+        self.withdrawn = read_withdrawn(self.storage, self.place)
         found = self.found()
-        if not found:
+        if not found and not self.hidden:
             raise NotFoundError(
                 f"{self.place.s3_uri} holds neither wheels nor sdists; build or upload them first"
             )
-        sums = {place: self._sums(place) for place in (self.place, *self.shared)}
+        directories = {_directory(info.location) for _, info, _ in found}
+        sums = {directory: self._sums(directory) for directory in sorted(directories)}
         new = [(path, info, place) for path, info, place in found if info not in self.known]
 
         def read(item: _Found, stop: Stop) -> tuple[IndexedFile, bytes]:
             stop.check()
-            path, info, place = item
-            return self._read(path, info, sums[place])
+            path, info, _ = item
+            return self._read(path, info, sums[_directory(info.location)])
 
         for (_, info, _), known in zip(new, run_parallel(read, new, self.jobs), strict=True):
             self.known[info] = known
-        self.files = sorted(self.known[info][0] for _, info, _ in found)
+        listed = [self.known[info][0] for _, info, _ in found]
+        self.files = sorted(
+            replace(file, yanked=self.withdrawn.yanked(file.name.version)) for file in listed
+        )
         if self.closed:
             check_closed(self.files)
-        self.pages = index_pages(self.files, flat=self.flat)
+        self.pages = self.shape.all_pages(self.files, flat=self.flat, also=self._hidden_projects())
 
     def found(self) -> list[_Found]:
         """The files of the index: those of this job, and those that have their metadata beside."""
         found = []
+        self.hidden = set()
         for place in (self.place, *self.shared):
             before = _way_up(self.place, place)
             there = {info.location.relative_to(place): info for info in self.storage.list(place)}
             ours = there if place != self.place or self.names is None else self.names
-            found += [
-                (before + name, info, place)
-                for name, info in there.items()
-                if "/" not in name
-                and is_distribution(name)
-                and (name in ours or name + METADATA_SUFFIX in there)
-            ]
-        missing = sorted((self.names or frozenset()) - {path for path, _, _ in found})
+            for name, info in there.items():
+                if not self.shape.is_file(name):
+                    continue
+                if name not in ours and name + METADATA_SUFFIX not in there:
+                    continue
+                version = parse_distribution(info.location.name).version
+                if self.withdrawn.hides(version):
+                    self.hidden.add(before + name)
+                else:
+                    found.append((before + name, info, place))
+        seen = {path for path, _, _ in found} | self.hidden
+        missing = sorted((self.names or frozenset()) - seen)
         if missing:
             raise NotFoundError(f"{(self.place / missing[0]).s3_uri} is not there; upload it first")
         return found
 
     def has_news(self) -> bool:
-        """Whether a file has come, or gone, since the last look."""
+        """Whether a file has come, or gone, or been taken back since the last look."""
+        withdrawn = read_withdrawn(self.storage, self.place)
+        if withdrawn != self.withdrawn:
+            return True
         return sorted(path for path, _, _ in self.found()) != [file.path for file in self.files]
 
     def _read(
         self, path: str, info: ObjectInfo, sums: Mapping[str, str]
     ) -> tuple[IndexedFile, bytes]:
         location = info.location
-        name = parse_distribution(location.name)
-        stream = io.BufferedReader(StoredFile(self.storage, location, info.size), 16 << 10)
-        raw = read_metadata(stream, name)
-        metadata = parse_metadata(raw, name)
-        # That of an sdist may be completed on the machine that builds it: not for resolvers.
-        beside = hashlib.sha256(raw).hexdigest() if name.is_wheel else None
         digest = self.digests.get(location.name) or sums.get(location.name)
-        if digest is None:
-            digest = self.storage.sha256(location)
-        elif sums.get(location.name, digest) != digest:
+        if digest is not None and sums.get(location.name, digest) != digest:
             raise ConflictError(
                 f"{location.s3_uri} has SHA-256 {sums[location.name]} by {SHA256SUMS} and would "
                 f"now get {digest}; give the new file another version"
             )
-        return IndexedFile(path, name, info.size, digest, metadata, beside), raw
+        file, raw = read_distribution(self.storage, info, path, digest or "")
+        if digest is None:  # last, since all of the file may have to be read for it
+            file = replace(file, sha256=self.storage.sha256(location))
+        return file, raw
 
     def _sums(self, place: StorageLocation) -> Mapping[str, str]:
         location = place / SHA256SUMS
@@ -216,13 +243,14 @@ class _Build:
 
     def write(self) -> tuple[StorageLocation, ...]:
         """Put metadata and all pages; what is there already stays as it is."""
-        listed = {file.path for file in self.files}
-        beside = [
-            Upload(raw, StorageLocation(info.location.bucket, info.location.key + METADATA_SUFFIX))
-            for info, (file, raw) in self.known.items()
-            if file.path in listed
-        ]
-        self.storage.upload(beside, jobs=self.jobs)
+        known = {file.path: (info, raw) for info, (file, raw) in self.known.items()}
+        # Another job that looks meanwhile must not find a package without what it requires.
+        for group in in_order_of_need(self.files):
+            beside = []
+            for info, raw in (known[file.path] for file in group):
+                key = info.location.key + METADATA_SUFFIX
+                beside.append(Upload(raw, StorageLocation(info.location.bucket, key)))
+            self.storage.upload(beside, jobs=self.jobs)
         written = []
         for name in tuple(self.pages):
             for location in self._targets(name):
@@ -235,15 +263,18 @@ class _Build:
     def _targets(self, name: str) -> list[StorageLocation]:
         """Where a page goes: on S3 also where a server without directory index looks for it."""
         page = self.place / name
-        if not (self.storage.holds_directory_pages and name.startswith(_SIMPLE)):
+        if not (self.storage.holds_directory_pages and self.shape.is_page(name)):
             return [page]
-        is_root = name.count("/") == 1
-        if is_root:
-            directory = self.place / _SIMPLE
-            return [directory, page] if self.both and name.endswith(_PAGE) else [page]
-        if not name.endswith(_PAGE):
+        directory = StorageLocation(page.bucket, page.key.removesuffix("index.html"))
+        is_html = directory != page
+        if self.shape.by_project:
+            if self.both is None:
+                self.both = self._holds_pages_beside_files()
+            return [directory, page] if self.both else [page]
+        if self.shape.is_root(name):
+            return [directory, page] if self.both and is_html else [page]
+        if not is_html:
             return [page] if self.both else []
-        directory = self.place / name.removesuffix("index.html")
         if self.both is None:
             self.both = self._holds_both(name, directory)
         return [directory, page] if self.both else [directory]
@@ -255,18 +286,31 @@ class _Build:
         """
         change = partial(self._change, name, directory)
         self.storage.update(directory, change, content_type=HTML)
-        folded = StorageLocation(directory.bucket, directory.key.rstrip("/"))
-        both = self.storage.stat(folded) is None
-        if not both:
-            _log.info("%s is a file to this server: no %s below it", folded.s3_uri, _PAGE)
-        return both
+        return not self._is_folded(directory)
+
+    def _holds_pages_beside_files(self) -> bool:
+        """Whether the server can hold ``x/`` where ``x/file`` is: tried with a name of its own."""
+        probe = self.place / f"probe-{secrets.token_hex(8)}/"
+        self.storage.upload([Upload(b"probe", probe, content_type=HTML)])
+        try:
+            return not self._is_folded(probe)
+        finally:
+            self.storage.delete(probe)
+            self.storage.delete(_without_slash(probe))
+
+    def _is_folded(self, directory: StorageLocation) -> bool:
+        folded = _without_slash(directory)
+        is_folded = self.storage.stat(folded) is not None
+        if is_folded:
+            _log.info("%s is a file to this server: nothing can lie below it", folded.s3_uri)
+        return is_folded
 
     def _change(self, name: str, location: StorageLocation, old: bytes | None) -> bytes:
         """The page as it is to be; NotFoundError when the old one names a file that is gone."""
-        named = _named_files(name, old, location) if old is not None else set()
+        named = self._named(name, old, location)
         if not named <= self._names(name):
             self.look()  # somebody's file came after the last look
-            gone = sorted(named - self._names(name))
+            gone = sorted(self._named(name, old, location) - self._names(name))
             if gone:
                 raise NotFoundError(
                     f"{location.s3_uri} names {gone[0]}, which is gone; put it back, or delete "
@@ -274,27 +318,30 @@ class _Build:
                 )
         return self.pages[name]
 
+    def _named(self, name: str, old: bytes | None, location: StorageLocation) -> set[str]:
+        """What the page of before names, but for what was taken back since."""
+        if old is None:
+            return set()
+        return self.shape.named_in(name, old, location.s3_uri) - self.hidden
+
+    def _hidden_projects(self) -> set[str]:
+        """Projects that have a page, even if an empty one, since they had files."""
+        return {parse_distribution(path.rpartition("/")[2]).project for path in self.hidden}
+
     def _names(self, name: str) -> set[str]:
         """What a page may name: paths from the place, or the projects."""
-        if name == _SIMPLE + "index.html":
-            return {file.name.project for file in self.files}
+        if self.shape.is_page(name) and self.shape.is_root(name):
+            return {file.name.project for file in self.files} | self._hidden_projects()
         return {file.path for file in self.files}
 
 
-def _named_files(name: str, old: bytes, location: StorageLocation) -> set[str]:
-    """What the page of before names that must still be there.
+def _directory(location: StorageLocation) -> StorageLocation:
+    """What an object lies in."""
+    return StorageLocation(location.bucket, location.key[: location.key.rindex("/") + 1])
 
-    The flat page is not asked: CI buckets write one of their own over it. Nor are JSON pages,
-    which name what the HTML beside them does.
-    """
-    if name == SHA256SUMS:
-        return set(parse_sums(old, location.s3_uri))
-    if not (name.startswith(_SIMPLE) and name.endswith(_PAGE)):
-        return set()
-    hrefs = hrefs_of(old, location.s3_uri)
-    if name.count("/") == 1:
-        return {href.rstrip("/") for href in hrefs}
-    return {href.removeprefix("../../") for href in hrefs}
+
+def _without_slash(location: StorageLocation) -> StorageLocation:
+    return StorageLocation(location.bucket, location.key.rstrip("/"))
 
 
 def _way_up(place: StorageLocation, above: StorageLocation) -> str:

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from therock_outputs.errors import IntegrityError, NotFoundError
 from therock_outputs.indexes.distributions import IndexedFile
 
-__all__ = ["Unmet", "check_closed", "unmet_requirements"]
+__all__ = ["Unmet", "check_closed", "in_order_of_need", "unmet_requirements"]
 
 _SYSTEMS: Mapping[str, Mapping[str, str]] = {
     "linux": {"sys_platform": "linux", "os_name": "posix", "platform_system": "Linux"},
@@ -69,6 +69,40 @@ def check_closed(files: Iterable[IndexedFile]) -> None:
             f"the set of packages is not closed: {shown}{more}, which is not there; "
             "build or upload what is missing before the index"
         )
+
+
+def in_order_of_need(files: Iterable[IndexedFile]) -> list[list[IndexedFile]]:
+    """The files in groups, each of which requires files of earlier groups only.
+
+    Whoever adds one group after the other has a closed set at any moment, if it ends as one.
+    Files that require each other are the last group.
+    """
+    left = sorted(files)
+    groups = []
+    while left:
+        waiting = {(file.name.project, file.name.version) for file in left}
+        ready = [
+            file
+            for file in left
+            if not any(
+                (project, file.name.version) in waiting
+                for project in _required_projects(file)
+                if project != file.name.project
+            )
+        ]
+        groups.append(ready or left)
+        left = [file for file in left if ready and file not in ready]
+    return groups
+
+
+def _required_projects(file: IndexedFile) -> set[str]:
+    names: set[str] = set()
+    for text in file.metadata.requires:
+        try:
+            names.add(canonicalize_name(Requirement(text).name))
+        except InvalidRequirement:
+            continue  # whoever checks whether the set is closed tells it
+    return names
 
 
 def _own_pins(

@@ -26,10 +26,10 @@ from therock_outputs.errors import ConflictError, NotFoundError, OutputsError, U
 from therock_outputs.indexes.build import BuiltIndexes, build_indexes
 from therock_outputs.indexes.distributions import is_distribution, parse_distribution
 from therock_outputs.layout import StorageLocation
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
 from therock_outputs.storage import Progress, Storage, Transfer, Upload
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.storage.parallel import Stop, run_parallel
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
 __all__ = [
     "DEPENDENCIES",

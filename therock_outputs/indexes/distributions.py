@@ -93,6 +93,8 @@ class IndexedFile:
     metadata: CoreMetadata
     metadata_sha256: str | None = None
     """Digest of the metadata file beside a wheel; an sdist has none."""
+    yanked: str | None = None
+    """Why it is yanked (PEP 592), which may be empty; None when it is not."""
 
 
 def is_distribution(filename: str) -> bool:

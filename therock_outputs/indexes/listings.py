@@ -22,6 +22,7 @@ __all__ = [
     "ListingEntry",
     "ListingLink",
     "ListingPage",
+    "directory_listing",
     "render_listing",
     "run_listings",
 ]
@@ -156,6 +157,28 @@ def run_listings(
     html = render_listing(run_name, [*top, *archives], see_also=see_also)
     made.append(ListingPage(root.archive_index(), html))
     return tuple(made)
+
+
+def directory_listing(
+    root: WorkflowOutputRoot, directory: StorageLocation, files: Iterable[ListedFile]
+) -> ListingPage:
+    """The page ``index.html`` of one directory of a run, such as a build stage's logs.
+
+    ``files`` is everything below it, in any order; the page itself is left out.
+    """
+    page = directory / "index.html"
+    listed = [file for file in files if file.location != page]
+    name = directory.relative_to(root.root)
+    steps = name.count("/")
+    # The pages that every upload writes; those between may not be there.
+    parents = [ListingLink(root.root.name, "../" * steps + "index.html")]
+    if steps > 1:
+        top = name.partition("/")[0]
+        parents.append(ListingLink(top, "../" * (steps - 1) + "index.html"))
+    title = name.removesuffix("/").partition("/")[2] or directory.name
+    return ListingPage(
+        page, render_listing(title, _files_below(directory, listed), parents=parents)
+    )
 
 
 def _group_page(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -38,18 +38,31 @@ _UP = "../../"
 """From a project's page to the place of the files."""
 
 
-def simple_pages(files: Iterable[IndexedFile]) -> dict[str, bytes]:
-    """The pages below ``simple/`` by their names there: each project's, then the root's.
+def simple_pages(
+    files: Iterable[IndexedFile],
+    *,
+    up: str = _UP,
+    with_json: bool = True,
+    also: Collection[str] = (),
+) -> dict[str, bytes]:
+    """The pages of an index by their names in it: each project's, then the root's.
 
-    A page is ``{project}/index.html`` and ``{project}/index.json``.
+    A page is ``{project}/index.html`` and, ``with_json``, ``{project}/index.json``. ``up`` leads
+    from a project's page to the place that the files' paths are from. ``also`` are projects that
+    get a page without files.
     """
-    builder = _Builder(files)
+    builder = _Builder(files, up)
+    for project in also:
+        builder.packages.setdefault(project, [])
     builder.create_html_indexes("")
     pages = {}
     for project, listed in sorted(builder.packages.items()):
         pages[f"{project}/index.html"] = builder.written[f"simple/{project}/index.html"]
-        pages[f"{project}/index.json"] = _project_json(project, sorted(listed))
+        if with_json:
+            pages[f"{project}/index.json"] = _project_json(project, sorted(listed), up)
     pages["index.html"] = builder.written["simple/index.html"]
+    if not with_json:
+        return pages
     pages["index.json"] = _json({"projects": [{"name": name} for name in sorted(builder.packages)]})
     return pages
 
@@ -61,6 +74,8 @@ def file_anchor(file: IndexedFile, before: str) -> str:
         attributes["data-requires-python"] = file.metadata.requires_python
     if file.metadata_sha256:
         attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
+    if file.yanked is not None:
+        attributes["data-yanked"] = file.yanked
     written = " ".join(f'{name}="{html.escape(text)}"' for name, text in attributes.items())
     return f"<a {written}>{html.escape(file.name.filename)}</a><br>\n"
 
@@ -110,8 +125,11 @@ class _Links(HTMLParser):
 class _FileAnchor:
     """Stands in for piprepo's template of a link to a file."""
 
+    def __init__(self, up: str) -> None:
+        self._up = up
+
     def format(self, file: IndexedFile) -> str:
-        return file_anchor(file, _UP)
+        return file_anchor(file, self._up)
 
 
 class _Builder(models.Index):  # type: ignore[misc] # piprepo carries no types
@@ -119,11 +137,11 @@ class _Builder(models.Index):  # type: ignore[misc] # piprepo carries no types
 
     html_header = start_of_page("Simple index")
     html_root_anchor = '<a href="{0}/">{0}</a><br>\n'
-    html_package_anchor = _FileAnchor()
     html_footer = "</body>\n</html>\n"
 
-    def __init__(self, files: Iterable[IndexedFile]) -> None:
+    def __init__(self, files: Iterable[IndexedFile], up: str) -> None:
         super().__init__("", "")
+        self.html_package_anchor = _FileAnchor(up)
         self.written: dict[str, bytes] = {}
         self._build_packages(files)
 
@@ -140,28 +158,31 @@ class _Builder(models.Index):  # type: ignore[misc] # piprepo carries no types
         self.written[filename] = "".join(lines).encode()
 
 
-def _project_json(project: str, files: Sequence[IndexedFile]) -> bytes:
+def _project_json(project: str, files: Sequence[IndexedFile], up: str) -> bytes:
     versions = sorted({file.name.version for file in files}, key=Version)
     return _json(
         {
             "name": project,
             "versions": versions,
-            "files": [_file_json(file) for file in files],
+            "files": [_file_json(file, up) for file in files],
         }
     )
 
 
-def _file_json(file: IndexedFile) -> dict[str, Any]:
+def _file_json(file: IndexedFile, up: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": file.name.filename,
         "hashes": {"sha256": file.sha256},
         "size": file.size,
-        "url": _UP + quote(file.path),
+        "url": up + quote(file.path),
     }
     if file.metadata.requires_python:
         entry["requires-python"] = file.metadata.requires_python
     if file.metadata_sha256:
         entry["core-metadata"] = {"sha256": file.metadata_sha256}
+    if file.yanked is not None:
+        # True rather than an empty text, which a reader would take for no.
+        entry["yanked"] = file.yanked or True
     return entry
 
 

@@ -160,34 +160,60 @@ class DistributionPlaces:
         The classic layout has one directory of all projects. UsageError for a variant, which
         has no wheels.
         """
-        self._refuse_variant_wheels()
+        root = self.wheels_root()
         if self.layout is DistributionLayout.CLASSIC:
-            return self._place("python", "v4/whl/")
+            return root
         if not _PROJECT.fullmatch(project):
             raise LayoutError(f"{project!r} is not the name of a Python project (PEP 508)")
         normalized = re.sub(r"[-_.]+", "-", project).lower()  # PEP 503
-        return self._place("python", f"{_PRODUCT_ROOT}whl-next/{normalized}/")
+        return self._place("python", f"{root.location.key}{normalized}/")
+
+    def wheels_root(self) -> DistributionPlace:
+        """What the wheels of all projects of split runs lie below, with one index of them.
+
+        UsageError for a variant, which has no wheels.
+        """
+        self._refuse_variant_wheels()
+        if self.layout is DistributionLayout.CLASSIC:
+            return self._place("python", "v4/whl/")
+        return self._place("python", f"{_PRODUCT_ROOT}whl-next/")
+
+    @property
+    def wheels_by_project(self) -> bool:
+        """Whether each project's wheels have a directory of their own."""
+        return self.layout is DistributionLayout.PRODUCT
 
     def family_wheels(self, family: str) -> DistributionPlace:
         """The wheels of one family of an unsplit run; only the classic layout has a place."""
+        above = self.family_wheels_above()
+        return self._place("python", f"{above.location.key}{plain_name(family, 'family')}/")
+
+    def family_wheels_above(self) -> DistributionPlace:
+        """What the places of all families lie below; UsageError where there are none."""
         self._refuse_variant_wheels()
         if self.layout is not DistributionLayout.CLASSIC:
             raise UsageError(
                 f"wheels by family have no place in the {self.layout.value} layout; "
                 "choose classic, or promote a kpack-split run"
             )
-        return self._place("python", f"v3/whl/{plain_name(family, 'family')}/")
+        return self._place("python", "v3/whl/")
 
     def packages(self, package_format: str) -> DistributionPlace:
         """A repository of native packages: the run's own, or the one that runs share."""
+        above = self.packages_above(package_format)
+        if not self._stream.dated_packages:
+            return above
+        path = f"{above.location.key}{format_date(self.date)}-{self.run_id}/"
+        return self._place("packages", path, shared=False)
+
+    def packages_above(self, package_format: str) -> DistributionPlace:
+        """What runs share: the repository itself, or what their dated repositories lie below."""
         kind = parse_package_format(package_format)
         if self._stream.dated_packages:
-            top = self._top("")
             # The classic buckets hold nothing but packages, so only a variant needs a word.
             named = self.layout is DistributionLayout.PRODUCT or self.variant is Variant.ASAN
             middle = self._directory("packages") if named else ""
-            path = f"{top}{middle}{kind}/{format_date(self.date)}-{self.run_id}/"
-            return self._place("packages", path, shared=False)
+            return self._place("packages", f"{self._top('')}{middle}{kind}/")
         return self._place("packages", f"{self._top('v3/')}{self._directory('packages')}{kind}/")
 
     @property

@@ -208,6 +208,7 @@ class _Builder:
         ):
             with io.open(descriptor, "wb+", buffering=_BUFFER, closefd=False) as file:  # noqa: UP020
                 _WRITERS[plan.format].write_package(plan, entries, file, self.tools)
+            os.fsync(descriptor)
             size, digest = temporary.stat().st_size, sha256_of_file(temporary)
             publish(temporary, path, IfExists.REPLACE)
         self._log(plan, log_of(plan, entries, size=size, sha256=digest))

@@ -8,7 +8,7 @@ from pathlib import Path
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.native_packages.entries import Entry
 from therock_outputs.native_packages.package import PackageFormat, PackagePlan
-from therock_outputs.native_packages.rpm import elf_relations
+from therock_outputs.native_packages.rpm_relations import elf_relations
 from therock_outputs.storage.local_io import os_errors
 
 __all__ = ["log_of", "write_log"]

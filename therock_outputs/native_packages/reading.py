@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from therock_outputs.artifacts.archive_file import ArchiveFile
@@ -73,10 +73,16 @@ class FileReader:
                 for name in names
             ]
             try:
+                wait(jobs, return_when=FIRST_EXCEPTION)
+                for job in jobs:
+                    if job.done():
+                        job.result()  # raises what went wrong first, before others are waited for
                 futures = {key: made for job in jobs for key, made in job.result().items()}
                 return _gather(futures)
             except BaseException:
                 self._stop.set()
+                for executor in (pool, workers):
+                    executor.shutdown(wait=False, cancel_futures=True)
                 self._budget.release(1 << 62)  # nobody has to wait any more
                 raise
 

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 
 from therock_outputs.artifacts.names import ArchiveName, parse_archive_filename, parse_sha256sum
 from therock_outputs.errors import IntegrityError, NotFoundError
-from therock_outputs.indexes.listings import ListedFile, ListingPage, run_listings
+from therock_outputs.indexes.listings import (
+    ListedFile,
+    ListingPage,
+    directory_listing,
+    run_listings,
+)
 from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
-from therock_outputs.publish.sums import SHA256SUMS, parse_sums
 from therock_outputs.storage import Storage
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
-__all__ = ["publish_pages"]
+__all__ = ["publish_directory_page", "publish_pages"]
 
 _LARGEST_SUMS = 16 << 20
 _LARGEST_DIGEST_FILE = 4096
@@ -48,6 +53,23 @@ def publish_pages(
 
         storage.update(location, render, content_type=_HTML)
     return tuple(pages)
+
+
+def publish_directory_page(
+    storage: Storage, root: WorkflowOutputRoot, directory: StorageLocation
+) -> StorageLocation:
+    """Render and put ``index.html`` of one directory of a run; returns where it is.
+
+    Like the run's pages it shows what is there, whoever put it there.
+    """
+
+    def render(_old: bytes | None) -> bytes:
+        files = [ListedFile(info.location, info.size) for info in storage.list(directory)]
+        return directory_listing(root, directory, files).data
+
+    page = directory / "index.html"
+    storage.update(page, render, content_type=_HTML)
+    return page
 
 
 @dataclass(frozen=True, slots=True)

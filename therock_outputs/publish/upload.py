@@ -8,7 +8,6 @@ from pathlib import Path
 
 from therock_outputs.errors import NotFoundError
 from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
-from therock_outputs.publish.sums import SHA256SUMS, merge_sums, read_sums
 from therock_outputs.storage import (
     IfExists,
     Progress,
@@ -17,6 +16,7 @@ from therock_outputs.storage import (
     Upload,
     files_to_upload,
 )
+from therock_outputs.storage.sums import SHA256SUMS, merge_sums, read_sums
 
 __all__ = ["UploadPlan", "UploadSources", "execute_upload", "plan_upload", "size_of"]
 

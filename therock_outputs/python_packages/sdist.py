@@ -35,7 +35,7 @@ _CLASSIFIERS = (
     "Typing :: Typed",
 )
 _URLS = {"Homepage": "https://github.com/ROCm/TheRock"}
-_GZIP_LEVEL = 12
+GZIP_LEVEL = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def write_selector(
     _check(run)
     readme = _template("README.md").decode()
     members = {
-        "PKG-INFO": _pkg_info(run, readme),
+        "PKG-INFO": package_info(run, readme),
         "README.md": readme,
         "pyproject.toml": _pyproject(version),
         "setup.py": _template("setup.py").decode(),
@@ -111,8 +111,8 @@ def write_selector(
         "rocm_sdk/_dist_info.py": _dist_info(run, libraries, programs),
     }
     path = output_dir / f"rocm-{version}.tar.gz"
-    data = deflate.gzip_compress(_tar(f"rocm-{version}", members, mtime), _GZIP_LEVEL)
-    _write_whole(path, bytes(data))
+    data = deflate.gzip_compress(_tar(f"rocm-{version}", members, mtime), GZIP_LEVEL)
+    write_whole(path, bytes(data))
     return path
 
 
@@ -138,7 +138,7 @@ def _check(run: selector.Run) -> None:
         raise UsageError(f"{', '.join(lost)} belongs to no GPU family, but the run is by family")
 
 
-def _pkg_info(run: selector.Run, readme: str) -> str:
+def package_info(run: selector.Run, readme: str) -> str:
     """Core metadata; what it requires is a default that the build on a machine decides anew."""
     needed, extras = selector.requirements(run, "linux", [])
     lines = [
@@ -214,7 +214,7 @@ def _dist_info(
         name, has_type, rest = line.partition(": ")
         if has_type and name in values:
             kind = rest.partition(" = ")[0]
-            lines.append(f"{name}: {kind} = {_literal(values.pop(name))}")
+            lines.append(f"{name}: {kind} = {literal(values.pop(name))}")
         else:
             lines.append(line)
     if values:
@@ -229,16 +229,16 @@ def _attribute(program: str) -> str:
         raise UsageError(str(error)) from error
 
 
-def _literal(value: object, indent: str = "") -> str:
+def literal(value: object, indent: str = "") -> str:
     """A Python literal of strings, booleans, tuples and dictionaries, one item a line."""
     if isinstance(value, str):
         return json.dumps(value)
     if isinstance(value, tuple):
-        items = ", ".join(_literal(item) for item in value)
+        items = ", ".join(literal(item) for item in value)
         return f"({items},)" if len(value) == 1 else f"({items})"
     if isinstance(value, Mapping):
         deeper = indent + "    "
-        lines = [f"{deeper}{_literal(key)}: {_literal(item)},\n" for key, item in value.items()]
+        lines = [f"{deeper}{literal(key)}: {literal(item)},\n" for key, item in value.items()]
         return "{\n" + "".join(lines) + indent + "}" if lines else "{}"
     return repr(value)
 
@@ -274,7 +274,7 @@ def _tar(root: str, members: Mapping[str, str], mtime: int) -> bytes:
     return buffer.getvalue()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write beside the final name and rename, so that nobody sees half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

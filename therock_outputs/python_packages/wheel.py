@@ -16,15 +16,16 @@ import struct
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import deflate
 
 from therock_outputs.errors import ConflictError, OutputsError
 
-__all__ = ["Packed", "WheelMetadata", "WheelWriter", "WrittenFile", "pack"]
+__all__ = ["Packed", "RawMember", "WheelMetadata", "WheelWriter", "WrittenFile", "pack"]
 
 _GENERATOR = "therock-outputs"
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -73,6 +74,22 @@ def pack(data: bytes | bytearray | memoryview, level: int) -> Packed:
     if len(compressed) >= size:
         return Packed(size, checksum, digest, data, stored=True)
     return Packed(size, checksum, digest, compressed)
+
+
+@dataclass(frozen=True, slots=True)
+class RawMember:
+    """What the directory of a zip says of a member; its bytes are copied as they are."""
+
+    size: int
+    """Bytes before compression."""
+    compressed: int
+    """Bytes as they lie in the zip."""
+    crc32: int
+    method: int
+    stamp: tuple[int, int]
+    """Date and time as zip writes them."""
+    attributes: int
+    """External attributes: mode and type above, those of DOS below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +168,8 @@ class _Entry:
     crc32: int
     sha256: bytes
     method: int
-    mode: int
+    attributes: int
+    stamp: tuple[int, int]
 
 
 class WheelWriter(AbstractContextManager["WheelWriter"]):
@@ -169,7 +187,7 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
         self._offset = 0
         self._entries: dict[str, _Entry] = {}
         self._record: list[tuple[str, str, str]] = []
-        self._date, self._time = _dos_time(mtime)
+        self._stamp = _dos_time(mtime)
 
     def __exit__(
         self,
@@ -218,28 +236,82 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
             self._write(piece)
             at, left = at + len(piece), left - len(piece)
 
+    def add_raw(
+        self, name: str, member: RawMember, source: BinaryIO, record: tuple[str, str] | None
+    ) -> None:
+        """Append a member of another zip as it lies there, from where ``source`` stands.
+
+        ``record`` is its digest and size as RECORD has them; None for what RECORD does not list.
+        """
+        self._enter(name, member, b"")
+        if record is not None:
+            self._record.append((name, *record))
+        left = member.compressed
+        while left:
+            piece = source.read(min(left, _COPY))
+            if not piece:
+                raise OutputsError(f"{name}: its archive became shorter while it was read")
+            self._write(piece)
+            left -= len(piece)
+
+    def add_like(self, name: str, packed: Packed, member: RawMember) -> None:
+        """Append new content with the time and the mode of another zip's member."""
+        method = _STORED if packed.stored else _DEFLATED
+        self._enter(
+            name,
+            replace(
+                member,
+                size=packed.size,
+                compressed=len(packed.data),
+                crc32=packed.crc32,
+                method=method,
+            ),
+            packed.sha256,
+        )
+        self._record.append((name, packed.record_hash, str(packed.size)))
+        self._write(packed.data)
+
     def finish(self, metadata: WheelMetadata) -> WrittenFile:
         """Write ``.dist-info`` and the directory of the zip; then the file has its name."""
         for name, data in metadata.files().items():
             self.add(name, pack(data, 9))
-        record = f"{metadata.dist_info}/RECORD"
-        self.add(record, pack(_record(self._record, record), 9))
+        return self.seal(f"{metadata.dist_info}/RECORD")
+
+    def seal(self, record: str, like: RawMember | None = None) -> WrittenFile:
+        """Write RECORD, under this name, and the directory of the zip."""
+        packed = pack(_record(self._record, record), 9)
+        if like is None:
+            self.add(record, packed)
+        else:
+            self.add_like(record, packed, like)
         self._write_directory()
         os.fsync(self._file.fileno())
         self._partial.replace(self.path)
         return WrittenFile(self.path, self._offset, self._digest.hexdigest())
 
     def _begin(self, name: str, packed: Packed, compressed: int, *, executable: bool) -> None:
-        if name in self._entries:
-            raise ConflictError(f"{self.path.name}: two files claim {name!r}")
         method = _STORED if packed.stored else _DEFLATED
         mode = _REGULAR | (0o755 if executable else 0o644)
-        raw = name.encode()
+        member = RawMember(packed.size, compressed, packed.crc32, method, self._stamp, mode << 16)
+        self._enter(name, member, packed.sha256)
+        self._record.append((name, packed.record_hash, str(packed.size)))
+
+    def _enter(self, name: str, member: RawMember, sha256: bytes) -> None:
+        """Write a member's header. ConflictError when there is one of that name."""
+        if name in self._entries:
+            raise ConflictError(f"{self.path.name}: two files claim {name!r}")
         entry = _Entry(
-            raw, self._offset, packed.size, compressed, packed.crc32, packed.sha256, method, mode
+            name.encode(),
+            self._offset,
+            member.size,
+            member.compressed,
+            member.crc32,
+            sha256,
+            member.method,
+            member.attributes,
+            member.stamp,
         )
         self._entries[name] = entry
-        self._record.append((name, packed.record_hash, str(packed.size)))
         self._write(self._local_header(entry))
 
     def _local_header(self, entry: _Entry) -> bytes:
@@ -248,7 +320,7 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
         extra = struct.pack("<HHQQ", 1, 16, entry.size, entry.compressed) if large else b""
         header = _LOCAL.pack(
             b"PK\3\4", _VERSION_64 if large else _VERSION, _flags(entry.name), entry.method,
-            self._time, self._date, entry.crc32, *sizes, len(entry.name), len(extra),
+            *entry.stamp[::-1], entry.crc32, *sizes, len(entry.name), len(extra),
         )  # fmt: skip
         return header + entry.name + extra
 
@@ -265,8 +337,8 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
         version = _VERSION_64 if extra else _VERSION
         header = _CENTRAL.pack(
             b"PK\1\2", _UNIX << 8 | version, version, _flags(entry.name), entry.method,
-            self._time, self._date, entry.crc32, compressed, size, len(entry.name), len(extra),
-            0, 0, 0, entry.mode << 16, offset,
+            *entry.stamp[::-1], entry.crc32, compressed, size, len(entry.name), len(extra),
+            0, 0, 0, entry.attributes, offset,
         )  # fmt: skip
         return header + entry.name + extra
 

@@ -14,7 +14,6 @@ from therock_outputs.console import format_size
 from therock_outputs.errors import IntegrityError, UsageError
 from therock_outputs.indexes.build import build_indexes
 from therock_outputs.layout import StorageLocation
-from therock_outputs.publish.sums import SHA256SUMS
 from therock_outputs.python_packages.build import (
     ArchiveFile,
     build_python_packages,
@@ -32,6 +31,7 @@ from therock_outputs.release.fetch_step import with_archives
 from therock_outputs.release.state import Output, fingerprint
 from therock_outputs.storage import LocalStorage
 from therock_outputs.storage.files import sha256_of_file
+from therock_outputs.storage.sums import SHA256SUMS
 
 __all__ = ["PYTHON_STEP", "index_places", "make_python_packages", "name_of", "plan_python_step"]
 

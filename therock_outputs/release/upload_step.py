@@ -14,7 +14,6 @@ from therock_outputs.errors import ConflictError, NotFoundError
 from therock_outputs.indexes.build import build_indexes
 from therock_outputs.layout import StorageLocation, WorkflowOutputRoot
 from therock_outputs.publish.pages import publish_pages
-from therock_outputs.publish.sums import read_sums
 from therock_outputs.publish.upload import (
     UploadPlan,
     UploadSources,
@@ -28,6 +27,7 @@ from therock_outputs.release.native_step import NATIVE_STEP, native_target, publ
 from therock_outputs.release.python_step import PYTHON_STEP, index_places, name_of
 from therock_outputs.release.state import Output
 from therock_outputs.storage import IfExists
+from therock_outputs.storage.sums import read_sums
 from therock_outputs.tarballs.assemble import WrittenTarball
 
 __all__ = ["plan_upload_step", "upload"]

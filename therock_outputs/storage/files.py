@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,11 @@ def sha256_of_file(path: Path) -> str:
 
 
 def files_to_upload(
-    directory: Path, include: Iterable[str] = (), exclude: Iterable[str] = ()
+    directory: Path,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    *,
+    leave_out: Callable[[StorageError], None] | None = None,
 ) -> list[SourceFile]:
     """The regular files below ``directory``, in the order of their keys.
 
@@ -97,13 +101,14 @@ def files_to_upload(
     slash with the whole relative name (``*`` stays within a segment, ``**`` does not).
     ``include`` empty: all; ``exclude`` wins and leaves out whole directories too. Links are
     followed within the directory only: one that leads out of it, in a loop or nowhere is a
-    StorageError, as are sockets and devices.
+    StorageError, as are sockets and devices; ``leave_out`` is handed these errors instead, and
+    the rest is found.
     """
     wanted = _compile(include)
     unwanted = _compile(exclude)
     try:
         root = directory.resolve(strict=True)
-        files = list(_walk(_Walk(root, wanted, unwanted), root, "", ()))
+        files = list(_walk(_Walk(root, wanted, unwanted, leave_out), root, "", ()))
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{error.filename or directory} is not there; check the directory to upload"
@@ -123,6 +128,7 @@ class _Walk:
     root: Path
     include: tuple[re.Pattern[str], ...]
     exclude: tuple[re.Pattern[str], ...]
+    leave_out: Callable[[StorageError], None] | None
 
     def wants(self, name: str) -> bool:
         """Whether a file of this relative name is asked for."""
@@ -143,20 +149,29 @@ def _walk(
     with os.scandir(directory) as scanned:
         entries = list(scanned)
     for entry in entries:
-        name = prefix + entry.name
-        if is_hidden(entry.name) or walk.skips(name):
+        if is_hidden(entry.name) or walk.skips(prefix + entry.name):
             continue
-        path = directory / entry.name
-        if entry.is_symlink():
-            _require_inside(walk.root, path)
-        if entry.is_dir():
-            yield from _walk(walk, path, f"{name}/", (*parents, here))
-        elif walk.wants(name):
-            if not entry.is_file():
-                raise StorageError(
-                    f"{path} is neither a file nor a directory; remove or exclude it"
-                )
-            yield SourceFile(path, name, entry.stat().st_size)
+        try:
+            yield from _entry(walk, entry, prefix, (*parents, here))
+        except StorageError as error:
+            if walk.leave_out is None:
+                raise
+            walk.leave_out(error)
+
+
+def _entry(
+    walk: _Walk, entry: os.DirEntry[str], prefix: str, parents: tuple[Path, ...]
+) -> Iterator[SourceFile]:
+    """A file, or what a directory holds."""
+    path, name = Path(entry.path), prefix + entry.name
+    if entry.is_symlink():
+        _require_inside(walk.root, path)
+    if entry.is_dir():
+        yield from _walk(walk, path, f"{name}/", parents)
+    elif walk.wants(name):
+        if not entry.is_file():
+            raise StorageError(f"{path} is neither a file nor a directory; remove or exclude it")
+        yield SourceFile(path, name, entry.stat().st_size)
 
 
 def _require_inside(root: Path, link: Path) -> None:

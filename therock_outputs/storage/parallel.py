@@ -53,11 +53,15 @@ def run_parallel(
     if jobs <= 1 or len(work) <= 1:
         return [function(item, stop) for item in work]
     with ThreadPoolExecutor(min(jobs, len(work)), thread_name_prefix="transfer") as pool:
-        futures = [pool.submit(function, item, stop) for item in work]
+        futures: list[Future[_Result]] = []
         try:
+            for item in work:
+                futures.append(pool.submit(function, item, stop))  # noqa: PERF401 - see finally
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
-            if not all(future.done() for future in futures) or _failures(futures):
+            # An interrupt may come before all of them are on their way.
+            whole = len(futures) == len(work) and all(future.done() for future in futures)
+            if not whole or _failures(futures):
                 stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
         for failure in _failures(futures):

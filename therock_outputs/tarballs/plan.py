@@ -12,12 +12,19 @@ from therock_outputs.artifacts.tree import OnConflict
 from therock_outputs.errors import NotFoundError, UsageError
 from therock_outputs.tarballs.encoding import Encoding
 
-__all__ = ["MULTIARCH", "PlannedTarball", "TarballOptions", "TarballPlan", "plan_tarballs"]
+__all__ = [
+    "MULTIARCH",
+    "TEST_ONLY_ARTIFACTS",
+    "PlannedTarball",
+    "TarballOptions",
+    "TarballPlan",
+    "plan_tarballs",
+]
 
 MULTIARCH = "multiarch"
 """Stands in a file name where a family does: the tarball with all of them."""
 
-_TEST_ONLY_ARTIFACTS = frozenset({"fftw3"})
+TEST_ONLY_ARTIFACTS = frozenset({"fftw3"})
 """Needed by nothing but tests; the test components of every artifact stay out with them."""
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
 
@@ -157,4 +164,4 @@ def _planned(
 
 def _is_for_tests(archive: ArchiveName) -> bool:
     artifact = archive.artifact
-    return artifact.component is Component.TEST or artifact.name in _TEST_ONLY_ARTIFACTS
+    return artifact.component is Component.TEST or artifact.name in TEST_ONLY_ARTIFACTS

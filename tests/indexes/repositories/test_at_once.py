@@ -17,14 +17,17 @@ import pytest
 
 from tests.indexes.conftest import Place
 from tests.indexes.repositories.judges import Apt, Dnf
-from tests.indexes.repositories.site import DEB, RPM, Site, listed, served
+from tests.indexes.repositories.site import DEB, MTIME, RPM, SETTINGS, Site, listed, served
 from tests.native_files import deb, put, rpm
 from tests.running import ROOT, Killable, tree
+from therock_outputs.errors import ConflictError, NotFoundError
 from therock_outputs.indexes.repositories import (
     Signer,
     apt_snippets,
+    publication,
     read_repository,
     rpm_snippets,
+    unlist_package,
 )
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage import LocalStorage, Progress, Transfers, Upload
@@ -65,6 +68,41 @@ def test_two_writers_at_once_lose_nothing(site: Site, tmp_path: Path) -> None:
     assert listed(site.publish()) == {f"writer{n} {t}.0-1" for n in (1, 2) for t in range(4)}
 
 
+@pytest.mark.parametrize("place", ["local", "moto"], indirect=True)
+def test_package_that_is_unlisted_while_others_publish_stays_out(
+    site: Site, tmp_path: Path
+) -> None:
+    site.publish(site.make("bad"), site.make("good"))
+    barrier = threading.Barrier(2)
+    own = Site(site.kind, site.at, tmp_path / "own")
+
+    def publish() -> None:
+        barrier.wait()
+        for turn in range(4):
+            own.publish(own.make("new", f"{turn}.0"), own.make("bad"))
+
+    def unlist() -> None:
+        barrier.wait()
+        unlist_package(
+            site.storage,
+            site.place,
+            "bad",
+            "1.0-1",
+            kind=site.kind,
+            settings=SETTINGS,
+            mtime=MTIME,
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        for job in [pool.submit(publish), pool.submit(unlist)]:
+            job.result()
+    packages = read_repository(site.storage, site.place, site.kind)
+    assert {f"{entry.name} {entry.version}" for entry in packages} == {
+        "good 1.0-1",
+        *(f"new {turn}.0-1" for turn in range(4)),
+    }
+
+
 def test_two_processes_at_once_lose_nothing(site: Site, tmp_path: Path) -> None:
     processes = []
     for number in (1, 2):
@@ -73,6 +111,82 @@ def test_two_processes_at_once_lose_nothing(site: Site, tmp_path: Path) -> None:
     assert [process.wait() for process in processes] == [0, 0]
     packages = read_repository(site.storage, site.place, site.kind)
     assert len(packages) == 4
+
+
+class RacedStorage(LocalStorage):
+    """A staging directory where others are always faster, or always bring something more."""
+
+    def __init__(
+        self, staging_dir: Path, before: Callable[[StorageLocation], bytes | None]
+    ) -> None:
+        super().__init__(staging_dir)
+        self.before = before
+
+    @property
+    def honours_conditions(self) -> bool:
+        return False
+
+    def update(
+        self,
+        location: StorageLocation,
+        change: Callable[[bytes | None], bytes],
+        *,
+        content_type: str | None = None,
+    ) -> bytes:
+        other = self.before(location)
+        if other is not None:
+            return change(other)
+        return super().update(location, change, content_type=content_type)
+
+
+def test_publication_gives_up_when_others_are_always_faster(
+    here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "_MOST_ROUNDS", 3)
+    assert here.at.staging_dir is not None
+    storage = RacedStorage(here.at.staging_dir, lambda _: b"another pointer")
+    with pytest.raises(ConflictError, match=r"was changed by others 3 times in a row; try again"):
+        here.publish(here.make("a"), storage=storage)
+    assert listed(here.publish()) == {"a 1.0-1"}
+
+
+def test_publication_does_not_wait_for_an_upload_that_goes_on(
+    here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "_ROUNDS_FOR_OTHERS", 2)
+    staging = here.at.staging_dir
+    assert staging is not None
+    uploaded: list[str] = []
+
+    def upload_more(location: StorageLocation) -> None:
+        name, data = here.make("more", f"{len(uploaded)}.0")
+        LocalStorage(staging).upload([Upload(data, here.place / here.path_of(name))])
+        uploaded.append(name)
+
+    done = here.publish(here.make("a"), storage=RacedStorage(staging, upload_more))
+    assert "a 1.0-1" in listed(done)
+    assert len(uploaded) == 3
+    assert listed(here.publish()) == {"a 1.0-1", "more 0.0-1", "more 1.0-1", "more 2.0-1"}
+
+
+def test_pointer_that_vanishes_is_named(here: Site) -> None:
+    staging = here.at.staging_dir
+    assert staging is not None
+
+    class Vanishing(LocalStorage):
+        def update(
+            self,
+            location: StorageLocation,
+            change: Callable[[bytes | None], bytes],
+            *,
+            content_type: str | None = None,
+        ) -> bytes:
+            new = super().update(location, change, content_type=content_type)
+            self.delete(location)
+            return new
+
+    with pytest.raises(NotFoundError, match=r"(Release|repomd\.xml) is gone; publish again"):
+        here.publish(here.make("a"), storage=Vanishing(staging))
 
 
 # ------------------------------------------------------------------------------- readers

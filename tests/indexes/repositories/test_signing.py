@@ -94,9 +94,9 @@ def test_key_in_a_file_signs_alike_and_leaves_nothing(
 
 
 def test_fingerprint_of_a_public_key(signer: Signer) -> None:
-    assert fingerprint_of(signer.public_key, "key") == signer.fingerprint
+    assert fingerprint_of(signer.public_key, "key", signer) == signer.fingerprint
     with pytest.raises(IntegrityError, match=r"some place (is no|holds no) public key"):
-        fingerprint_of(b"nothing\n", "some place")
+        fingerprint_of(b"nothing\n", "some place", signer)
 
 
 def test_unknown_key_is_named(environ: dict[str, str]) -> None:

@@ -81,12 +81,14 @@ def open_signer(key: str, environ: Mapping[str, str] | None = None) -> Iterator[
             subprocess.run(command, env=environ, capture_output=True, check=False)
 
 
-def fingerprint_of(public_key: bytes, label: str) -> str:
-    """The fingerprint of an armored public key; IntegrityError when it is none."""
+def fingerprint_of(public_key: bytes, label: str, signer: Signer) -> str:
+    """The fingerprint of an armored public key, by the signer's gpg.
+
+    IntegrityError when it is none.
+    """
     words = ["--show-keys", "--with-colons"]
-    environ = {**os.environ, "LC_ALL": "C"}
     try:
-        said = _gpg(words, environ, public_key, f"{label} is no public key").decode()
+        said = _gpg(words, signer.environ, public_key, f"{label} is no public key").decode()
     except OutputsError as error:
         raise IntegrityError(str(error)) from error
     for line in said.splitlines():

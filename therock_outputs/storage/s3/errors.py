@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import socket
 
-from therock_outputs.errors import NotFoundError, OutputsError, StorageError
+from therock_outputs.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    OutputsError,
+    StorageError,
+)
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage.s3.failures import (
     FailedRequest,
@@ -85,7 +90,7 @@ def _explain_refusal(
         return StorageError(f"{what}: credentials refused: {_BAD_CREDENTIALS[error.code]}")
     unsigned_refused = error.code == "UnsupportedAlgorithm" and not caller.signed  # rclone's way
     if error.status in {401, 403} or unsigned_refused:
-        return StorageError(f"{what}: {_explain_denial(location, caller)}")
+        return AccessDeniedError(f"{what}: {_explain_denial(location, caller)}")
     advice = (
         "the server is overloaded or failing; try again later"
         if can_pass(error)

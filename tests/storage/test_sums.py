@@ -8,7 +8,7 @@ import pytest
 
 from therock_outputs.errors import ConflictError, IntegrityError, NotFoundError
 from therock_outputs.layout import StorageLocation
-from therock_outputs.publish.sums import merge_sums, parse_sums, read_sums
+from therock_outputs.storage.sums import merge_sums, parse_sums, read_sums
 
 PLACE = StorageLocation("therock-ci-artifacts", "7-linux/tarballs/SHA256SUMS")
 ONE, TWO = "1" * 64, "2" * 64

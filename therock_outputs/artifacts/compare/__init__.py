@@ -1,0 +1,1 @@
+"""What grew between two runs: reading two sides, and comparing their sizes."""

@@ -1,0 +1,240 @@
+"""Which tarballs a distribution place has: from its ``index.json``, else from a listing.
+
+A place that was filled by other programs has no index; then file names tell, and the digests are
+those of ``SHA256SUMS`` or of a ``.sha256sum`` beside the tarball.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from packaging.version import InvalidVersion, Version
+
+from therock_outputs.errors import IntegrityError, NotFoundError
+from therock_outputs.layout import LayoutError, StorageLocation
+from therock_outputs.storage import Storage
+from therock_outputs.storage.sums import SHA256SUMS, parse_sums
+
+__all__ = ["PublishedTarball", "choose_tarball", "published_tarballs", "with_digest"]
+
+_INDEX = "index.json"
+_FORMAT = 1
+_LARGEST_INDEX = 256 << 20
+_LARGEST_SUMS = 64 << 20
+_KINDS = {"tarball": False, "tests-tarball": True}
+_NAME = re.compile(
+    r"therock-dist-(?P<platform>linux|windows)-(?P<family>.+?)(?P<tests>-tests)?"
+    r"-(?P<version>[^-]+)\.tar\.(?:gz|zst|xz)"
+)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ALL = "multiarch"
+_SHOWN = 8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTarball:
+    """One tarball of a place."""
+
+    location: StorageLocation
+    platform: str
+    family: str
+    """A GPU family or target, or ``multiarch``."""
+    with_tests: bool
+    version: str
+    """In its normal form (PEP 440)."""
+    size: int
+    """Bytes."""
+    sha256: str | None = None
+    """None: the place's index does not say; see `with_digest`."""
+    yanked: str | None = None
+    """Why it should not be chosen; None when it is not yanked."""
+
+    @property
+    def filename(self) -> str:
+        """Its file name."""
+        return self.location.name
+
+
+def published_tarballs(storage: Storage, place: StorageLocation) -> tuple[PublishedTarball, ...]:
+    """All tarballs of a place, newest first. IntegrityError for an index of another form."""
+    index = place / _INDEX
+    try:
+        data = storage.read(index, _LARGEST_INDEX)
+    except NotFoundError:
+        _log.info("%s is not there; its files are listed", index.s3_uri)
+        return _listed(storage, place)
+    return _indexed(data, place, index.s3_uri)
+
+
+def choose_tarball(
+    tarballs: Sequence[PublishedTarball],
+    *,
+    platform: str,
+    families: Sequence[str],
+    version: str | None,
+    tests: bool,
+    where: str,
+) -> PublishedTarball:
+    """The tarball of the first of ``families`` that there is one for; ``where`` is for errors.
+
+    ``families`` empty takes the multiarch one, else the one of the only family that the version
+    has. ``version`` None is the newest that is not yanked and has such a tarball. NotFoundError
+    shows what there is.
+    """
+    there = [one for one in tarballs if one.platform == platform and one.with_tests == tests]
+    if version is not None:
+        there = [one for one in there if Version(one.version) == Version(version)]
+    else:
+        there = [one for one in there if one.yanked is None]
+    what = f"{'tests ' if tests else ''}tarball for {platform}"
+    if not there:
+        kind = f"of version {version}" if version else "that is not yanked"
+        known = _shown(one.version for one in tarballs if one.platform == platform)
+        raise NotFoundError(f"{where} has no {what} {kind}; it has versions {known}")
+    if not families:
+        newest = [one for one in there if one.version == there[0].version]
+        newest = [one for one in newest if one.family == _ALL] or newest
+        if len({one.family for one in newest}) > 1:
+            raise NotFoundError(
+                f"{where} has a {what} of {there[0].version} for each of "
+                f"{_shown(one.family for one in newest)}; name one with --amdgpu-families"
+            )
+        return _preferred(newest)
+    for one in there:
+        same = [other for other in there if other.version == one.version]
+        for family in families:
+            if fitting := [other for other in same if other.family == family]:
+                return _preferred(fitting)
+    raise NotFoundError(
+        f"{where} has no {what} for {families[0]}; there are those for "
+        f"{_shown(one.family for one in there)}"
+    )
+
+
+def with_digest(storage: Storage, tarball: PublishedTarball) -> PublishedTarball:
+    """The tarball with its published digest, as far as there is one."""
+    if tarball.sha256 is not None:
+        return tarball
+    location = tarball.location
+    folder = StorageLocation(location.bucket, location.key.removesuffix(location.name))
+    sums = folder / SHA256SUMS
+    try:
+        digests = parse_sums(storage.read(sums, _LARGEST_SUMS), sums.s3_uri)
+        if location.name in digests:
+            return replace(tarball, sha256=digests[location.name])
+    except NotFoundError:
+        pass
+    beside = folder / f"{location.name}.sha256sum"
+    try:
+        words = storage.read(beside, 4096).decode("utf-8", "replace").split()
+    except NotFoundError:
+        return tarball
+    name = words[1].lstrip("*") if len(words) > 1 else location.name
+    if not words or not _DIGEST.fullmatch(words[0].lower()) or name != location.name:
+        raise IntegrityError(
+            f"{beside.s3_uri}: does not hold the 64 hex digits of {location.name}; "
+            "have it uploaded again"
+        )
+    return replace(tarball, sha256=words[0].lower())
+
+
+def _preferred(tarballs: Sequence[PublishedTarball]) -> PublishedTarball:
+    """Of two compressions the one that is smaller."""
+    return min(tarballs, key=lambda one: (one.size, one.filename))
+
+
+def _shown(names: Iterable[str]) -> str:
+    listed = list(dict.fromkeys(names))
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return (", ".join(listed[:_SHOWN]) or "none") + more
+
+
+def _listed(storage: Storage, place: StorageLocation) -> tuple[PublishedTarball, ...]:
+    found = []
+    for info in storage.list(place.as_prefix()):
+        match = _NAME.fullmatch(info.location.relative_to(place))
+        if match is None:
+            continue
+        try:
+            version = str(Version(match["version"]))
+        except InvalidVersion:
+            _log.info("%s: its version has no order; left out", info.location.s3_uri)
+            continue
+        found.append(
+            PublishedTarball(
+                info.location,
+                match["platform"],
+                match["family"],
+                match["tests"] is not None,
+                version,
+                info.size,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: Version(one.version), reverse=True))
+
+
+def _indexed(data: bytes, place: StorageLocation, label: str) -> tuple[PublishedTarball, ...]:
+    """The tarballs of an ``index.json``, in its order, which is newest first."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise IntegrityError(f"{label} is not JSON; promote once more after removing it") from None
+    files = document.get("files") if isinstance(document, dict) else None
+    if not isinstance(files, list) or document.get("format") != _FORMAT:
+        raise IntegrityError(
+            f"{label} is no index of a place that is known here; take a newer version of this "
+            "program"
+        )
+    return tuple(
+        _entry(item, place, f"file {number} of {label}")
+        for number, item in enumerate(files)
+        if not isinstance(item, dict) or item.get("kind") in _KINDS
+    )
+
+
+def _entry(item: object, place: StorageLocation, label: str) -> PublishedTarball:
+    if not isinstance(item, Mapping):
+        raise IntegrityError(f"{label} is no object; promote once more after removing the index")
+    try:
+        yanked = item.get("yanked")
+        return PublishedTarball(
+            location=_file_below(place, _text(item, "path")),
+            platform=_text(item, "platform"),
+            family=_text(item, "target"),
+            with_tests=_KINDS[item["kind"]],
+            version=str(Version(_text(item, "version"))),
+            size=_size(item),
+            sha256=_text(item, "sha256", _DIGEST),
+            yanked=None if yanked is None else str(yanked),
+        )
+    except (ValueError, LayoutError) as error:
+        raise IntegrityError(
+            f"{label} cannot be ({error}); promote once more after removing the index"
+        ) from None
+
+
+def _file_below(place: StorageLocation, path: str) -> StorageLocation:
+    location = place / path
+    if location.is_prefix:
+        raise ValueError(f"path {path!r:.100}")
+    return location
+
+
+def _text(item: Mapping[str, object], key: str, pattern: re.Pattern[str] | None = None) -> str:
+    text = item.get(key)
+    if not isinstance(text, str) or not text or (pattern and not pattern.fullmatch(text)):
+        raise ValueError(f"{key} {text!r:.100}")
+    return text
+
+
+def _size(item: Mapping[str, object]) -> int:
+    size = item.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f"size {size!r:.100}")
+    return size
