@@ -314,13 +314,13 @@ def test_judges_find_what_is_wrong_with_an_installation(shop: Shop, tmp_path: Pa
         judge_debs(apt, pool)
     with pytest.raises(JudgementError, match="realpath"):
         judge_alternatives(apt.root, V13, PROGRAMS)
-    with pytest.raises(JudgementError, match="opt/rocm/core-7.13/bin: not there before"):
+    with pytest.raises(JudgementError, match=r"opt/rocm/core-7\.13/bin: not there before"):
         judge_nothing_left(apt.root, before)
     apt.discard()
 
 
 def test_missing_root_is_told_with_what_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(JudgementError, match="run bash .ci/prepare-roots"):
+    with pytest.raises(JudgementError, match=r"run bash \.ci/prepare-roots"):
         unpack_base(tmp_path / "nothing.tar", tmp_path / "base")
 
 
