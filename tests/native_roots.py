@@ -21,7 +21,8 @@ DEBIAN = PROJECT / "build" / "judges" / "debian.tar"
 
 _NOT_COMPARED = (
     "etc/apt", "etc/ld.so.cache", "etc/yum.repos.d", "etc/zypp", "root/.rpmdb", "srv", "tmp",
-    "var/cache", "var/log", "var/lib/apt", "var/lib/dnf", "var/lib/rpm", "var/lib/zypp", "usr/lib/sysimage",
+    "var/cache", "var/log",
+    "var/lib/apt", "var/lib/dnf", "var/lib/rpm", "var/lib/zypp", "usr/lib/sysimage",
     "var/tmp",
 )  # fmt: skip
 """What package managers keep for themselves."""
