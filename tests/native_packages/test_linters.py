@@ -25,6 +25,7 @@ from therock_outputs.artifacts.archive_file import ArchiveFile
 from therock_outputs.artifacts.entries import Entry
 from therock_outputs.native_packages.build import Compression, build_native_packages
 from therock_outputs.native_packages.package import PackageFormat, PackagePlan, Scripts
+from therock_outputs.signing import open_signer
 
 EXCEPTIONS = tomllib.loads(Path(__file__).with_name("lint_exceptions.toml").read_text())
 MTIME = 1763942400
@@ -119,15 +120,16 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         quiet = ("--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "")
         try:
             run("gpg", *quiet, "--quick-gen-key", "l@example.org", "rsa2048", "sign", "never")
-            result = build_native_packages(
-                plans,
-                archives,
-                directories(directory / "out"),
-                directory / "work",
-                mtime=MTIME,
-                compression=Compression.XZ,
-                sign_key="l@example.org",
-            )
+            with open_signer("l@example.org") as signer:
+                result = build_native_packages(
+                    plans,
+                    archives,
+                    directories(directory / "out"),
+                    directory / "work",
+                    mtime=MTIME,
+                    compression=Compression.XZ,
+                    signer=signer,
+                )
             (directory / "key.asc").write_text(run("gpg", "--armor", "--export", "l@example.org"))
         finally:
             subprocess.run(["gpgconf", "--kill", "gpg-agent"], check=False)
