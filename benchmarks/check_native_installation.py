@@ -313,6 +313,21 @@ def judge_zypper(judges: Judges, findings: Findings) -> None:
     zypper.root.discard()
 
 
+def taken_for_granted(run: Run, stub: Path) -> list[str]:
+    """Libraries that rpms require and neither they nor the base has; the results tell which.
+
+    A full run has some for 32-bit programs, and some that a distribution has under another name.
+    """
+    rpms = [str(path) for path in run.repository(FIRST, "rpm").glob("*.rpm")]
+
+    def asked(what: str, *packages: str) -> set[str]:
+        command = ["rpm", "-qp", f"--{what}", *packages]
+        return set(subprocess.check_output(command, text=True).splitlines())
+
+    libraries = {name for name in asked("requires", *rpms) if ".so" in name.partition("(")[0]}
+    return sorted(libraries - asked("provides", str(stub), *rpms))
+
+
 def put_on_s3(run: Run, stack: ExitStack) -> dict[str, str]:
     """Publish the first version on a server of S3's protocol; its addresses by format."""
     objects = run.scratch / "objects"
@@ -386,7 +401,9 @@ def main() -> None:
         run = Run(options.run.resolve(), Path(scratch).resolve())
         built = judge_builds(run, findings, upgrade=not options.no_upgrade)
         base = unpack_base(options.debian, run.scratch / "base")
-        judges = Judges(run, base, make_stub(base, run.scratch / "stub"))
+        granted = taken_for_granted(run, make_stub(base, run.scratch / "stub"))
+        built["libraries_taken_for_granted"] = granted
+        judges = Judges(run, base, make_stub(base, run.scratch / "granted", granted))
         for kind in ("apt", "dnf"):
             judge_everything(judges, kind, findings)
             if not options.no_upgrade:

@@ -391,10 +391,11 @@ class ZypperRoot:
         return {row[1].strip() for row in rows if len(row) > 3 and "amdrocm" in row[1]}
 
 
-def make_stub(base: Path, directory: Path) -> Path:
+def make_stub(base: Path, directory: Path, more: Iterable[str] = ()) -> Path:
     """An rpm that provides what the base has: /bin/sh, python3, its libraries as rpm names them.
 
-    No rpm distribution can be had where the tests run, so Debian stands for one.
+    No rpm distribution can be had where the tests run, so Debian stands for one. ``more`` is what
+    is taken for granted beyond that.
     """
     libraries = sorted((base / "usr/lib/x86_64-linux-gnu").glob("*.so.*"))
     told = subprocess.run(
@@ -406,6 +407,7 @@ def make_stub(base: Path, directory: Path) -> Path:
     provides = sorted({
         *told, "/bin/sh", "/bin/bash", "/usr/bin/env", "/usr/bin/perl", "/usr/bin/python3",
         "/usr/bin/sh", "/usr/bin/bash", f"python3 = {python}", "rtld(GNU_HASH)",
+        *more,
     })  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     spec = directory / "stub.spec"
