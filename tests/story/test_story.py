@@ -105,8 +105,9 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHubSe
         repository = server.repository()
         repository.line_of_commits(3)
         for hours, night in enumerate((MONDAY, TUESDAY)):
-            workflow = {"workflow": "release_nightly.yml", "hours": float(hours)}
-            repository.add_run(night.run_id, night.commit, **workflow)
+            repository.add_run(
+                night.run_id, night.commit, workflow="release_nightly.yml", hours=hours
+            )
         yield server
 
 
