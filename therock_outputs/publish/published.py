@@ -92,9 +92,13 @@ def choose_tarball(
         there = [one for one in there if one.yanked is None]
     what = f"{'tests ' if tests else ''}tarball for {platform}"
     if not there:
+        known = [one.version for one in tarballs if one.platform == platform]
+        if not known:
+            raise NotFoundError(
+                f"{where} has no {what}; promote one, or check --release-type and --layout"
+            )
         kind = f"of version {version}" if version else "that is not yanked"
-        known = _shown(one.version for one in tarballs if one.platform == platform)
-        raise NotFoundError(f"{where} has no {what} {kind}; it has versions {known}")
+        raise NotFoundError(f"{where} has no {what} {kind}; it has versions {_shown(known)}")
     if not families:
         newest = [one for one in there if one.version == there[0].version]
         newest = [one for one in newest if one.family == _ALL] or newest
