@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Build a real run's deb and rpm packages and let apt, dnf and zypper install and remove them.
 
-    bash .ci/prepare-roots
+    bash .ci/prepare-roots real libedit2,libxml2,libz3-4
     .venv/bin/python benchmarks/check_native_installation.py RUN_DIRECTORY [--name full]
 
 The packages are built and published by the project's tasks: as two versions and two builds of one
@@ -41,7 +41,6 @@ from tests.native_judges import (  # noqa: E402 - found only now
     wants,
 )
 from tests.native_roots import (  # noqa: E402
-    DEBIAN,
     AptRoot,
     DnfRoot,
     ZypperRoot,
@@ -62,10 +61,18 @@ BUCKET = "installation-check"
 FIRST, SECOND, NEXT = "7.13.0-1", "7.13.0-2", "7.14.0-1"
 V13, V14 = Version("7.13"), Version("7.14")
 PLACES = {"deb": "packages/deb/", "rpm": "packages/rpm/x86_64/"}
-PROGRAMS = {"rocminfo": (0, 1), "hipcc": (0, 1), "hipconfig": (0, 1), "amdclang": (0, 1)}
-"""With the exit codes of a machine that has no GPU, where a program has nothing to work on."""
+PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
+    "rocminfo": ((), (0, 1)),
+    "amdclang": (("--version",), (0,)),
+    "amdlld": (("-flavor", "gnu", "--version"), (0,)),
+}
+"""Programs of other packages' alternatives, with their words and exit codes: no GPU is there."""
 PARTS_OF_PROGRAMS = ("/clang/", "/site-packages/")
 """Libraries that need what the program brings that they are made for: the compiler's, Python's."""
+
+DIRECTORIES = ("lib", "lib/llvm/lib", "lib/rocm_sysdeps/lib", "lib/host-math/lib")
+"""Below a prefix: where libraries are looked for that name no directory, as Debian's do not, which
+the runs at hand are made of."""
 
 
 @dataclass(slots=True)
@@ -164,16 +171,23 @@ def tell(manager: AptRoot | DnfRoot, addresses: dict[str, str], name: str = "roc
     manager.update()
 
 
+def search_path(version: Version) -> list[str]:
+    """Where libraries of a version are that name no directory."""
+    return [f"{version.prefix}/{name}" for name in DIRECTORIES]
+
+
 def works(manager: AptRoot | DnfRoot, version: Version) -> dict[str, Any]:
     """What is installed is whole, loads, starts, and is what is meant by /opt/rocm."""
     manager.verify()
     root = manager.root
+    search = search_path(version)
     there = [name for name in PROGRAMS if root.has(f"{version.prefix}/bin/{name}")]
     led = judge_alternatives(root, version, there)
-    loaded = root.load_each(version.prefix, PARTS_OF_PROGRAMS)
+    loaded = root.load_each(version.prefix, PARTS_OF_PROGRAMS, search)
     said = {
-        name: root.start(f"/usr/bin/{name}", "--version", codes=PROGRAMS[name]).strip()[-100:]
-        for name in there
+        name: root.start(f"/usr/bin/{name}", *words, codes=codes, search=search).strip()[-100:]
+        for name, (words, codes) in PROGRAMS.items()
+        if name in there
     }
     return {
         "packages": len(manager.installed()),
@@ -245,7 +259,7 @@ def judge_upgrade(judges: Judges, kind: str, findings: Findings) -> None:
         installed = manager.installed()
         if (installed["amdrocm-core"], installed["amdrocm-core7.13"]) != (NEXT, SECOND):
             raise JudgementError(f"installed: {installed}")
-        manager.root.load_each(V13.prefix, PARTS_OF_PROGRAMS)
+        manager.root.load_each(V13.prefix, PARTS_OF_PROGRAMS, search_path(V13))
         return works(manager, V14)
 
     def back() -> dict[str, Any]:
@@ -264,7 +278,10 @@ def judge_upgrade(judges: Judges, kind: str, findings: Findings) -> None:
         "removal of both leaves nothing": remove,
     }
     for name, step in steps.items():
-        if findings.judge(f"{kind}: {name}", step) is None and f"{kind}: {name}" in findings.failures:
+        if (
+            findings.judge(f"{kind}: {name}", step) is None
+            and f"{kind}: {name}" in findings.failures
+        ):
             break
     manager.discard()
 
@@ -294,6 +311,21 @@ def judge_zypper(judges: Judges, findings: Findings) -> None:
     findings.judge("zypper: refresh and search", read)
     findings.judge("zypper: a dry run, a download and an installation", install)
     zypper.root.discard()
+
+
+def taken_for_granted(run: Run, stub: Path) -> list[str]:
+    """Libraries that rpms require and neither they nor the base has; the results tell which.
+
+    A full run has some for 32-bit programs, and some that a distribution has under another name.
+    """
+    rpms = [str(path) for path in run.repository(FIRST, "rpm").glob("*.rpm")]
+
+    def asked(what: str, *packages: str) -> set[str]:
+        command = ["rpm", "-qp", f"--{what}", *packages]
+        return set(subprocess.check_output(command, text=True).splitlines())
+
+    libraries = {name for name in asked("requires", *rpms) if ".so" in name.partition("(")[0]}
+    return sorted(libraries - asked("provides", str(stub), *rpms))
 
 
 def put_on_s3(run: Run, stack: ExitStack) -> dict[str, str]:
@@ -328,9 +360,7 @@ def judge_builds(run: Run, findings: Findings, *, upgrade: bool) -> dict[str, An
         run.publish(FIRST, "work-again", "--staging-dir", str(run.scratch / "again"))
         again = Run(run.archives, run.scratch / "again")
         repositories = [again.scratch / run.archives.name / place for place in PLACES.values()]
-        found = sums(
-            [*repositories[0].glob("pool/main/*.deb"), *repositories[1].glob("*.rpm")]
-        )
+        found = sums([*repositories[0].glob("pool/main/*.deb"), *repositories[1].glob("*.rpm")])
         if found != run.packages(FIRST):
             raise JudgementError("two builds differ")
         subprocess.run(
@@ -361,14 +391,19 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run's directory, {run}-linux, with its archives")
     parser.add_argument("--name", default="full", help="which results these are")
     parser.add_argument("--scratch", type=Path, help="a directory with 30 GB free for the full run")
+    parser.add_argument(
+        "--debian", type=Path, default=PROJECT / "build/judges/real.tar", help="what to install in"
+    )
     parser.add_argument("--no-upgrade", action="store_true", help="leave the second version out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="installed-", dir=options.scratch) as scratch:
         findings = Findings(scratch)
         run = Run(options.run.resolve(), Path(scratch).resolve())
         built = judge_builds(run, findings, upgrade=not options.no_upgrade)
-        base = unpack_base(DEBIAN, run.scratch / "base")
-        judges = Judges(run, base, make_stub(base, run.scratch / "stub"))
+        base = unpack_base(options.debian, run.scratch / "base")
+        granted = taken_for_granted(run, make_stub(base, run.scratch / "stub"))
+        built["libraries_taken_for_granted"] = granted
+        judges = Judges(run, base, make_stub(base, run.scratch / "granted", granted))
         for kind in ("apt", "dnf"):
             judge_everything(judges, kind, findings)
             if not options.no_upgrade:

@@ -119,7 +119,7 @@ def _compare(
     if (member.uid, member.gid, status.st_uid) != (0, 0, owner):
         raise JudgementError(f"{place} is not root's")
     if member.issym():
-        if not path.is_symlink() or os.readlink(path) != member.linkname:
+        if not path.is_symlink() or str(path.readlink()) != member.linkname:
             raise JudgementError(f"{place} is no link to {member.linkname}")
         return
     if stat.S_IMODE(status.st_mode) != member.mode:

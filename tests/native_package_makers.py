@@ -151,10 +151,12 @@ def build_both(
     keep_runpath: bool = False,
     signer: Signer | None = None,
     name: str = _PLAIN.name,
+    ignored_requires: tuple[str, ...] = (),
 ) -> Built:
     """One package in both formats."""
+    plans = [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)]
     result = build_native_packages(
-        [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)],
+        [replace(plan, ignored_requires=ignored_requires) for plan in plans],
         archives,
         directories(directory / "out"),
         directory / "work",

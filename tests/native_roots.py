@@ -20,8 +20,9 @@ from therock_outputs.indexes.repositories import Snippet
 DEBIAN = PROJECT / "build" / "judges" / "debian.tar"
 
 _NOT_COMPARED = (
-    "root/.rpmdb", "etc/apt", "etc/zypp", "etc/ld.so.cache", "etc/yum.repos.d", "tmp", "var/cache", "var/log",
-    "srv", "var/lib/apt", "var/lib/dnf", "var/lib/rpm", "var/lib/zypp", "usr/lib/sysimage",
+    "etc/apt", "etc/ld.so.cache", "etc/yum.repos.d", "etc/zypp", "root/.rpmdb", "srv", "tmp",
+    "var/cache", "var/log",
+    "var/lib/apt", "var/lib/dnf", "var/lib/rpm", "var/lib/zypp", "usr/lib/sysimage",
     "var/tmp",
 )  # fmt: skip
 """What package managers keep for themselves."""
@@ -193,17 +194,24 @@ class Root:
             ]
         return found
 
-    def load_each(self, prefix: str, ignored: Iterable[str] = ()) -> int:
-        """Load each library below a prefix in a process of its own; how many there are."""
+    def load_each(
+        self, prefix: str, ignored: Iterable[str] = (), search: Iterable[str] = ()
+    ) -> int:
+        """Load each library below a prefix in a process of its own; how many there are.
+
+        ``ignored`` are parts of paths; ``search`` are directories for libraries that name none.
+        """
         words = ["python3", "-I", "-S", "-c", _LOAD_EACH, prefix, *ignored]
-        count, _, failed = self.inside(*words).text.partition("\n")
+        count, _, failed = self.inside(*_searching(search), *words).text.partition("\n")
         if failed.strip():
             raise JudgementError(f"of {count} libraries, these do not load:\n{failed.strip()}")
         return int(count)
 
-    def start(self, program: str, *words: str, codes: Sequence[int] = (0,)) -> str:
+    def start(
+        self, program: str, *words: str, codes: Sequence[int] = (0,), search: Iterable[str] = ()
+    ) -> str:
         """What a program says that finds all its libraries."""
-        text = self.inside(program, *words, codes=codes).text
+        text = self.inside(*_searching(search), program, *words, codes=codes).text
         if "shared libraries" in text:
             raise JudgementError(f"{program}: {text}")
         return text
@@ -302,7 +310,8 @@ class DnfRoot:
             "dnf", "--config", self.work / "dnf.conf", "--installroot", self.root.path,
             "--releasever", "1", "--forcearch", "x86_64",
             f"--setopt=reposdir={self.work / 'repos'}", f"--setopt=cachedir={self.work / 'cache'}",
-            f"--setopt=logdir={self.work / 'logs'}", "--assumeyes", "--refresh", *words, codes=codes,
+            f"--setopt=logdir={self.work / 'logs'}", "--assumeyes", "--refresh", *words,
+            codes=codes,
         )  # fmt: skip
 
     def update(self) -> None:
@@ -382,10 +391,11 @@ class ZypperRoot:
         return {row[1].strip() for row in rows if len(row) > 3 and "amdrocm" in row[1]}
 
 
-def make_stub(base: Path, directory: Path) -> Path:
-    """An rpm that provides what the base has: /bin/sh, python3, and its libraries as rpm names them.
+def make_stub(base: Path, directory: Path, more: Iterable[str] = ()) -> Path:
+    """An rpm that provides what the base has: /bin/sh, python3, its libraries as rpm names them.
 
-    No rpm distribution can be had where the tests run, so Debian stands for one.
+    No rpm distribution can be had where the tests run, so Debian stands for one. ``more`` is what
+    is taken for granted beyond that.
     """
     libraries = sorted((base / "usr/lib/x86_64-linux-gnu").glob("*.so.*"))
     told = subprocess.run(
@@ -397,12 +407,13 @@ def make_stub(base: Path, directory: Path) -> Path:
     provides = sorted({
         *told, "/bin/sh", "/bin/bash", "/usr/bin/env", "/usr/bin/perl", "/usr/bin/python3",
         "/usr/bin/sh", "/usr/bin/bash", f"python3 = {python}", "rtld(GNU_HASH)",
+        *more,
     })  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     spec = directory / "stub.spec"
     spec.write_text(
         "Name: debian-base\nVersion: 1\nRelease: 1\nSummary: what is there\nLicense: MIT\n"
-        + "BuildArch: x86_64\nAutoReqProv: no\n"
+        "BuildArch: x86_64\nAutoReqProv: no\n"
         + "".join(f"Provides: {what}\n" for what in provides)
         + "%description\nWhat is there.\n%files\n"
     )
@@ -412,6 +423,10 @@ def make_stub(base: Path, directory: Path) -> Path:
     )  # fmt: skip
     (built,) = (directory / "out").rglob("*.rpm")
     return built
+
+
+def _searching(directories: Iterable[str]) -> list[str]:
+    return ["env", f"LD_LIBRARY_PATH={':'.join(directories)}"]
 
 
 def _is_compared(path: str) -> bool:
@@ -439,9 +454,7 @@ def _checked(command: Sequence[str]) -> None:
 
 def _run(command: Sequence[str], environ: os._Environ[str] | dict[str, str]) -> Answer:
     if shutil.which(command[0], path=_ENVIRON["PATH"]) is None:
-        raise JudgementError(
-            f"{command[0]} is not there; .ci/system-packages.txt names its package"
-        )
+        raise JudgementError(f"{command[0]} is missing; .ci/system-packages.txt names its package")
     done = subprocess.run(
         command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace", check=False,

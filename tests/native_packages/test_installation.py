@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests import native_roots
 from tests.indexes.repositories.site import keyring
 from tests.native_judges import (
     Manager,
@@ -314,14 +315,34 @@ def test_judges_find_what_is_wrong_with_an_installation(shop: Shop, tmp_path: Pa
         judge_debs(apt, pool)
     with pytest.raises(JudgementError, match="realpath"):
         judge_alternatives(apt.root, V13, PROGRAMS)
-    with pytest.raises(JudgementError, match="opt/rocm/core-7.13/bin: not there before"):
+    with pytest.raises(JudgementError, match=r"opt/rocm/core-7\.13/bin: not there before"):
         judge_nothing_left(apt.root, before)
     apt.discard()
 
 
 def test_missing_root_is_told_with_what_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(JudgementError, match="run bash .ci/prepare-roots"):
+    with pytest.raises(JudgementError, match=r"run bash \.ci/prepare-roots"):
         unpack_base(tmp_path / "nothing.tar", tmp_path / "base")
+
+
+def test_a_user_namespace_is_enough(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is not root installs the same way."""
+    monkeypatch.setattr(native_roots, "rights", lambda: ("unshare", "--mount", "--map-root-user"))
+    apt = AptRoot(shop.base, tmp_path / "root")
+    lend(apt, shop, "7.13.0-1")
+    apt.install("amdrocm-core7.13-gfx942")
+    works(apt, V13)
+    apt.discard()
+
+
+def test_who_can_be_root_nowhere_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rights.cache_clear()
+    monkeypatch.setattr(native_roots, "_run", lambda *_: native_roots.Answer(1, "not permitted"))
+    with pytest.raises(JudgementError, match="run as root where mounting is allowed"):
+        rights()
+    rights.cache_clear()
 
 
 def test_commands_in_a_root_have_its_owner_s_rights(shop: Shop, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ SCRIPTS = Scripts(
     "set -e\necho installed >/marks-after_install\n",
     "set -e\n: before\n",
     "set -e\n: after\n",
+    "set -e\n: transaction\n",
 )
 
 
@@ -310,6 +311,7 @@ def test_rpm_checks_and_describes_an_rpm(built: Built) -> None:
     assert "postinstall scriptlet (using /bin/sh):\nset -e\necho installed" in scripts
     assert "preuninstall scriptlet (using /bin/sh):\nset -e\n: before" in scripts
     assert "postuninstall scriptlet (using /bin/sh):\nset -e\n: after" in scripts
+    assert "posttrans scriptlet (using /bin/sh):\nset -e\n: transaction" in scripts
 
 
 def test_rpm_lists_what_it_holds(built: Built, tmp_path: Path) -> None:
@@ -403,12 +405,12 @@ def test_rpm_relations_are_parsed(tmp_path: Path) -> None:
     assert "'python3 (>= 3)' is no relation of an rpm" in str(failed.failures[0].error)
 
 
-def test_the_debugger_requires_no_python(tmp_path: Path) -> None:
+def test_what_a_definition_ignores_is_not_required(tmp_path: Path) -> None:
     program = sample_elf.program("gdb", needed=["libpython3.11.so.1.0", "libc.so.6"])
     archive = make_archive(tmp_path / "archives", {"bin/rocgdb": executable(program)})
 
     plain = build_both(tmp_path / "plain", [archive])
-    debugger = build_both(tmp_path / "debugger", [archive], name="amdrocm-debugger7.13")
+    debugger = build_both(tmp_path / "debugger", [archive], ignored_requires=("libpython*",))
 
     assert "libpython3.11.so.1.0()(64bit)" in run("rpm", "-qp", "--requires", plain.rpm)
     requires = run("rpm", "-qp", "--requires", debugger.rpm)

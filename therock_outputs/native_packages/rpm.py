@@ -188,6 +188,7 @@ def _add_scripts(header: Header, plan: PackagePlan) -> None:
         (scripts.after_install, Tag.POST_IN, Tag.POST_IN_PROGRAM),
         (scripts.before_remove, Tag.PRE_UN, Tag.PRE_UN_PROGRAM),
         (scripts.after_remove, Tag.POST_UN, Tag.POST_UN_PROGRAM),
+        (scripts.after_transaction, Tag.POST_TRANSACTION, Tag.POST_TRANSACTION_PROGRAM),
     ):
         if text.strip():
             header.text(tag, f"{text.strip()}\n")
