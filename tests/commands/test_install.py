@@ -344,7 +344,10 @@ def test_release_that_is_not_there_shows_what_is(releases: _Install) -> None:
         (("--release", "7.12.0"), "it has versions 7.11.0, 7.10.0, 7.9.0"),
         (("--release", "7.10.0", "--tests"), "for each of gfx"),
         (("--release", "7.11.0", "--amdgpu-families", "gfx94X-dcgpu"), "for gfx110X-all"),
-        (("--release", "7.11.0", "--platform", "windows"), "has no tarball for windows; promote one"),
+        (
+            ("--release", "7.11.0", "--platform", "windows"),
+            "has no tarball for windows; promote one",
+        ),
         (("--release", "7.11.0", "--tests"), "no tests tarball for linux of version 7.11.0"),
         (("--release", "7.13.0rc1"), "s3://therock-prerelease-tarball/v4/tarball/ has no"),
         (("--latest-release", "--release-type", "nightly"), "s3://therock-nightly-tarball/"),
