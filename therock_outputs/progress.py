@@ -80,7 +80,8 @@ class PlainProgress:
         seconds = self._clock() - self._start
         count = len(self._labels)
         files = "" if self.items else f"{count} {'file' if count == 1 else 'files'}, "
-        rate = f" ({self._amount(self._done / seconds)}/s)" if seconds > 0.1 else ""
+        is_rated = self._done and seconds > 0.1
+        rate = f" ({self._amount(self._done / seconds)}/s)" if is_rated else ""
         done = f"{files}{self._amount(self._done)} in {format_duration(seconds)}{rate}"
         return f"{self.title}: {done}"
 
