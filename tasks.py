@@ -196,7 +196,7 @@ _ARTIFACTS_DIR = Flag(
 )
 _PARTS = Flag(
     "only",
-    "Only these: tarballs, wheels, packages; everything by default.",
+    "Only these parts; everything by default.",
     Kind.LIST,
     "NAMES",
     "tarballs,wheels",
@@ -1065,14 +1065,7 @@ def unpublish(work: Work, **own: object) -> object:
             "nightly",
             choices=("dev", "nightly", "prerelease", "release", "dev-bkc", "nightly-bkc"),
         ),
-        Flag(
-            "layout",
-            "How the places of promoted packages are laid out; classic by default.",
-            Kind.CHOICE,
-            "NAME",
-            "product",
-            choices=("classic", "product"),
-        ),
+        _LAYOUT,
         Flag(
             "trusted_repositories",
             "Whose jobs may assume a role; ROCm/TheRock and ROCm/rockrel by default.",
@@ -1314,14 +1307,7 @@ def serve(work: Work, *, host: str | None, port: int | None) -> object:
             "Install the newest published tarball, of a release or of --release-type.",
             Kind.SWITCH,
         ),
-        Flag(
-            "layout",
-            "Which of the two sets of distribution buckets; classic by default.",
-            Kind.CHOICE,
-            "NAME",
-            "product",
-            choices=("classic", "product"),
-        ),
+        _LAYOUT,
         Flag(
             "components",
             "Only these components of a run: lib, run, dbg, dev, doc, test; lib,run,dev,doc by "

@@ -30,6 +30,23 @@ _PATIENCE = 120.0
 _KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
          "ArrowDown": 40, "Tab": 9, "Home": 36, "End": 35}  # fmt: skip
 
+_WEAK_TEXT = """(() => {
+  const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
+  const light = (c) => { const [r, g, b] = c.map(v => (v /= 255) <= 0.03928 ? v / 12.92
+      : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const under = document.createElement("div");
+  under.style.background = getComputedStyle(document.body).backgroundColor;
+  document.body.append(under);
+  if (rgb(getComputedStyle(under).backgroundColor)[3] === 0) under.style.background = "Canvas";
+  const page = light(rgb(getComputedStyle(under).backgroundColor).slice(0, 3));
+  under.remove();
+  return [...document.querySelectorAll("body *")].filter(e => {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) return false;
+    const text = light(rgb(getComputedStyle(e).color).slice(0, 3));
+    return (Math.max(text, page) + 0.05) / (Math.min(text, page) + 0.05) < 4.5;
+  }).map(e => e.textContent);
+})()"""
+
 
 class Browser:
     """A running browser with one page; what the page asked for and complained of is kept."""
@@ -68,7 +85,7 @@ class Browser:
                 return answer["result"]
 
     def open(self, page: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Load a file and wait until its script has drawn everything."""
+        """Load a file and wait until its script, if it has one, has drawn everything."""
         self.requests.clear()
         self.complaints.clear()
         self.call(
@@ -85,6 +102,7 @@ class Browser:
             self._receive()
         ready = """new Promise(done => {
             const state = () => document.documentElement.dataset.map;
+            if (!document.scripts.length) return done("ready");
             if (state()) return done(state());
             new MutationObserver(() => state() && done(state()))
                 .observe(document.documentElement, {attributes: true});
@@ -98,6 +116,20 @@ class Browser:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def weak_text(self) -> list[str]:
+        """Text that is hard to read on the page's background (WCAG 2, level AA)."""
+        weak: list[str] = self.evaluate(_WEAK_TEXT)
+        return weak
+
+    def cut_text(self) -> list[str]:
+        """Text that sticks out of the element that it is in."""
+        cut: list[str] = self.evaluate(
+            """[...document.querySelectorAll("h1, p, li, td, code, a")]
+                .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+                .map(e => e.textContent)"""
+        )
+        return cut
 
     def press(self, key: str) -> None:
         """Press and release a key."""

@@ -113,6 +113,27 @@ def test_finished_run_is_read_before_one_under_way(
     assert fetch.run("--commit", sha(1)) == _RUN
 
 
+def test_fork_s_run_is_read_only_when_its_commit_was_named_and_has_no_other(
+    server: GitHubServer, therock: Repository, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    staging = tmp_path / "staging"
+    fetch = _Fetch(capsys, staging, tmp_path / "work")
+    therock.add_run(666, sha(1), hours=30, head="evil/TheRock", event="pull_request")
+    write_sample_run(staging / "ROCm-TheRock", run_id="666", targets=("gfx942",))
+    write_sample_run(staging, run_id="4711", targets=("gfx942",))
+    for words in (("--commit", sha(1)), ("--latest",)):
+        assert fetch.run(*words) == _RUN
+    server.repositories.clear()
+    repository = server.repository()
+    repository.line_of_commits(2)
+    repository.add_run(666, sha(1), head="evil/TheRock", event="pull_request")
+    done = fetch("--commit", sha(1))
+    assert "run 666 built what evil/TheRock has: trust it no further" in done.err
+    done = fetch("--latest")
+    assert done.code == 1
+    assert "run 666 (success) without trust: it is a fork's" in done.err
+
+
 def test_work_directory_is_called_after_the_run_that_was_found(
     capsys: pytest.CaptureFixture[str],
     therock: Repository,

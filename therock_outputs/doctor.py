@@ -40,7 +40,7 @@ class _Program:
 
 
 _PROGRAMS = (
-    _Program("baseline-artifacts", ("git",), "apt install git"),
+    _Program("baseline-artifacts, test", ("git",), "apt install git"),
     _Program("test", ("bsdtar",), "apt install libarchive-tools"),
     _Program("test", ("7z", "7zz"), "apt install p7zip-full"),
     _Program("test", ("node",), "apt install nodejs"),
@@ -51,6 +51,24 @@ _PROGRAMS = (
     _Program("test, bench", ("tar",), "apt install tar"),
     _Program("test, bench", ("zstd",), "apt install zstd"),
     _Program("test", ("xz",), "apt install xz-utils"),
+    _Program("test", ("gcc", "cc"), "apt install gcc"),
+    _Program("test", ("chromium",), "apt install chromium"),
+    _Program("test", ("dpkg-deb",), "apt install dpkg"),
+    _Program("test", ("dpkg-buildpackage",), "apt install dpkg-dev"),
+    _Program("test", ("dh",), "apt install debhelper"),
+    _Program("test", ("apt-get",), "apt install apt"),
+    _Program("test", ("rpmbuild",), "apt install rpm"),
+    _Program("test", ("createrepo_c",), "apt install createrepo-c"),
+    _Program("test", ("dnf",), "apt install dnf"),
+    _Program("test", ("zypper",), "apt install zypper"),
+    _Program("test", ("lintian",), "apt install lintian"),
+    _Program("test", ("rpmlint",), "apt install rpmlint"),
+    _Program("test", ("readelf",), "apt install binutils"),
+    _Program("test", ("unshare",), "apt install util-linux"),
+    _Program("test", ("mmdebstrap",), "apt install mmdebstrap"),
+    _Program("test", ("busybox",), "apt install busybox"),
+    _Program("test", ("cpio",), "apt install cpio"),
+    _Program("build-native-packages, promote, test", ("gpg",), "apt install gnupg"),
 )
 
 _MODULES = {

@@ -142,6 +142,9 @@ def settle_run(settings: Settings, console: Console) -> Settings:
         console.note(f"reading {told_run(found.run)}")
         if not found.run.is_done:
             console.warn(f"run {found.run.run_id} is still under way; it may get more archives")
+        if found.run.is_forks:
+            whose = found.run.head_repository or "a fork that is gone"
+            console.warn(f"run {found.run.run_id} built what {whose} has: trust it no further")
     return _with_run(settings, found.run)
 
 
@@ -186,8 +189,9 @@ def _run_of(settings: Settings, finder: RunFinder) -> FoundRun:
     if settings.commit is not None:
         commit = full_commit(finder.github, finder.repository, settings.commit)
         runs = finder.of_commit(commit, LOOKUPS)
-        under_way = (one for one in runs.runs if one.lacks == (UNDER_WAY,))
-        best = runs.best or next(under_way, None)
+        under_way = [one for one in runs.runs if one.lacks == (UNDER_WAY,)]
+        under_way.sort(key=lambda one: one.run.is_forks)
+        best = runs.best or next(iter(under_way), None)
         if best is None:
             raise describe_failure(finder, runs)
         return best

@@ -78,8 +78,10 @@ class PlainProgress:
     def closing_line(self) -> str:
         """What was done, in how much time, and how fast."""
         seconds = self._clock() - self._start
-        files = "" if self.items else f"{len(self._labels)} files, "
-        rate = f" ({self._amount(self._done / seconds)}/s)" if seconds > 0.1 else ""
+        count = len(self._labels)
+        files = "" if self.items else f"{count} {'file' if count == 1 else 'files'}, "
+        is_rated = self._done and seconds > 0.1
+        rate = f" ({self._amount(self._done / seconds)}/s)" if is_rated else ""
         done = f"{files}{self._amount(self._done)} in {format_duration(seconds)}{rate}"
         return f"{self.title}: {done}"
 

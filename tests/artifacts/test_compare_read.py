@@ -256,6 +256,8 @@ def test_tarballs_of_each_kind_are_read(tmp_path: Path, suffix: str) -> None:
         ("text.tar.gz", gzip.compress(b"no tar file" * 100), "checksum"),
         ("more.tar.gz", gzip.compress(_tar() + b"more"), "something follows the end"),
     ],
+    # Not by the content: a gzip header has the time, and workers must agree on names.
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_damaged_tarball_is_named(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
     path = tmp_path / name

@@ -328,3 +328,17 @@ def test_pinned_repository_that_pins_nothing_is_said(
     assert done.code == 1
     assert "therock-ci.yml of rocm/rocm-systems" in done.err
     assert "is not YAML" in done.err
+
+
+def test_fork_s_run_is_no_baseline(
+    baseline: _Baseline, therock: Repository, tmp_path: Path
+) -> None:
+    began = stamp(NOW - timedelta(hours=1))
+    therock.add_run(666, sha(3), head="evil/TheRock", created_at=began, updated_at=began)
+    put_archives(tmp_path / "staging", 666, above="ROCm-TheRock")
+    report = baseline.report("--commit", sha("t2"))
+    assert report["run"]["run_id"] == "103"
+    assert {row["run_id"]: row["reason"] for row in report["rejected"]} == {"666": "it is a fork's"}
+    done = baseline("--commit", sha("t2"), "--run-id", "666")
+    assert done.code == 1
+    assert "it is a fork's" in done.err

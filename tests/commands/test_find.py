@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -423,3 +424,36 @@ def test_documentation_shows_what_is_printed(tool: _Tool, server: GitHubServer) 
             f"    {line}\n" for line in (done.out + done.err).splitlines()
         )
         assert block in page, block
+
+
+def _fork_of_the_newest(therock: Repository, staging: Path) -> None:
+    """A pull request whose head is the branch's commit, with archives of its author's making."""
+    therock.add_run(666, sha(3), hours=30, head="evil/TheRock", event="pull_request", branch="main")
+    put_archives(staging, 666, above="ROCm-TheRock")
+
+
+def test_fork_s_run_does_not_stand_for_a_branch(
+    tool: _Tool, therock: Repository, tmp_path: Path
+) -> None:
+    _fork_of_the_newest(therock, tmp_path / "staging")
+    report = tool.report("latest-artifacts")
+    assert report["commit"] == sha(3)
+    lacks = {run["run_id"]: run["lacks"] for run in report["runs"]}
+    assert lacks == {"666": ["trust: it is a fork's"], "103": []}
+    assert "run 103 (success)" in tool("latest-artifacts").out
+    shutil.rmtree(tmp_path / "staging/103-linux")
+    assert tool.report("latest-artifacts")["commit"] == sha(1)
+
+
+def test_fork_s_run_is_marked_and_chosen_last(
+    tool: _Tool, therock: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fork_of_the_newest(therock, tmp_path / "staging")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "outputs"))
+    done = tool("find-artifacts", "--commit", sha(3))
+    assert ["success (fork)" in line for line in done.out.splitlines()[2:4]] == [True, False]
+    assert "run_id=103" in (tmp_path / "outputs").read_text().splitlines()
+    shutil.rmtree(tmp_path / "staging/103-linux")
+    [commit] = tool.report("find-artifacts", "--commit", sha(3))["commits"]
+    assert [run["is_forks"] for run in commit["runs"]] == [True, False]
+    assert (tmp_path / "outputs").read_text().splitlines()[-1] == "run_id=666"

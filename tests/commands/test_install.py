@@ -296,7 +296,7 @@ def releases(install: _Install, tmp_path: Path, request: pytest.FixtureRequest) 
         place.add(version, "gfx94X-dcgpu", tests=True)
         place.add(version, "gfx110X-all", tests=True)
     place.add("7.11.0", "gfx110X-all")
-    place.entries.insert(0, {"kind": "wheel", "name": "of no interest"})
+    place.entries.insert(0, {**place.entries[0], "kind": "wheel", "name": "of no interest"})
     if request.param == "index":
         place.write_index()
         return install
@@ -344,7 +344,10 @@ def test_release_that_is_not_there_shows_what_is(releases: _Install) -> None:
         (("--release", "7.12.0"), "it has versions 7.11.0, 7.10.0, 7.9.0"),
         (("--release", "7.10.0", "--tests"), "for each of gfx"),
         (("--release", "7.11.0", "--amdgpu-families", "gfx94X-dcgpu"), "for gfx110X-all"),
-        (("--release", "7.11.0", "--platform", "windows"), "it has versions none"),
+        (
+            ("--release", "7.11.0", "--platform", "windows"),
+            "has no tarball for windows; promote one",
+        ),
         (("--release", "7.11.0", "--tests"), "no tests tarball for linux of version 7.11.0"),
         (("--release", "7.13.0rc1"), "s3://therock-prerelease-tarball/v4/tarball/ has no"),
         (("--latest-release", "--release-type", "nightly"), "s3://therock-nightly-tarball/"),
@@ -417,16 +420,16 @@ def test_dry_run_tells_and_does_nothing(releases: _Install) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"path": "../x"}, "cannot be"),
-        ({"path": "/x"}, "cannot be"),
-        ({"path": None}, "path None"),
+        ({"path": "../x"}, "path '../x'"),
+        ({"path": "/x"}, "path '/x'"),
+        ({"path": None}, "path 'None'"),
         ({"path": "a/"}, "path 'a/'"),
-        ({"target": ""}, "target ''"),
-        ({"platform": 5}, "platform 5"),
+        ({"target": 5}, "target 5"),
+        ({"platform": 5}, "platform '5'"),
         ({"size": "5"}, "size"),
         ({"size": -1}, "size"),
         ({"sha256": "0"}, "sha256"),
-        ({"version": "no version"}, "cannot be"),
+        ({"version": "no version"}, "version 'no version'"),
     ],
 )
 def test_entry_that_cannot_be_is_refused(

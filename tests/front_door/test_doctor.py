@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from tests.running import ROOT
 from therock_outputs.console import Console
 from therock_outputs.doctor import Finding, examine, report
 from therock_outputs.settings import Settings
@@ -24,6 +25,21 @@ def test_lacking_program_comes_with_what_to_install(tmp_path: Path) -> None:
     findings = _by_name(examine(Settings(), {"PATH": str(tmp_path), "HOME": str(tmp_path)}))
     assert findings["bsdtar"].found == str(tmp_path / "bsdtar")
     assert findings["7z"].present
+
+
+def test_every_program_that_the_tests_need_is_looked_for() -> None:
+    """By the list that CI installs from; one of a package's programs is enough."""
+    looked_for = {finding.what for finding in examine(Settings(), {})}
+    by_package: dict[str, set[str]] = {}
+    for line in (ROOT / ".ci/system-packages.txt").read_text().splitlines():
+        package, *programs = line.partition("#")[0].split() or [""]
+        by_package.setdefault(package, set()).update(
+            program for program in programs if not program.startswith(("/", "python3"))
+        )
+    lacking = {
+        name for name, programs in by_package.items() if programs and not programs & looked_for
+    }
+    assert lacking <= {"dash"}  # what sh is anyway
 
 
 def test_credentials_are_found_where_boto3_looks_and_never_shown(tmp_path: Path) -> None:

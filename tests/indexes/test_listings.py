@@ -216,6 +216,9 @@ FILES = [
     ListedFile(ROOT.tarball("therock-dist-linux-gfx942-7.10.0.dev0+ab.tar.gz"), 90, DIGEST),
     ListedFile(ROOT.python_find_links(), 3),
     ListedFile(ROOT.python("rocm-7.10.0.tar.gz"), 4),
+    ListedFile(ROOT.packages("deb", "pool/main/amdrocm_7.10.0_amd64.deb"), 6),
+    ListedFile(ROOT.packages("deb", "dists/stable/main/binary-amd64/by-hash/SHA256/00"), 9),
+    ListedFile(ROOT.packages("rpm", "x86_64/amdrocm-7.10.0.x86_64.rpm"), 8),
 ]
 
 
@@ -234,11 +237,15 @@ def test_run_gets_a_page_for_each_directory_and_group() -> None:
         "index-gfx1030.html",
         "logs/index.html",
         "manifests/index.html",
+        "packages/deb/index.html",
+        "packages/rpm/index.html",
         "tarballs/index.html",
     }
     assert names_of(pages["index.html"]) == [
         "logs/",
         "manifests/",
+        "packages/deb/",
+        "packages/rpm/",
         "python/",
         "tarballs/",
         "base_lib_generic.tar.zst",
@@ -255,6 +262,9 @@ def test_run_gets_a_page_for_each_directory_and_group() -> None:
         "blas_lib_gfx1030.tar.zst.sha256sum",
     ]
     assert names_of(pages["logs/index.html"]) == ["gfx942/blas_build.log", "gfx942/index.html"]
+    assert names_of(pages["packages/deb/index.html"]) == ["pool/main/amdrocm_7.10.0_amd64.deb"]
+    assert pages["packages/deb/index.html"].links[0] == ("../../index.html", "77-linux")
+    assert pages["packages/rpm/index.html"].rows[1][1:] == ["8 B"]  # no column without digests
     assert pages["tarballs/index.html"].rows[1][1:] == ["90 B", DIGEST]
 
 

@@ -36,7 +36,7 @@ def anchors(page: bytes) -> list[tuple[dict[str, str | None], str]]:
 
     class Parser(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            assert tag in {"html", "head", "meta", "title", "body", "a", "br"}
+            assert tag in {"html", "head", "meta", "title", "style", "body", "a", "br"}
             if tag == "a":
                 found.append((dict(attrs), ""))
 

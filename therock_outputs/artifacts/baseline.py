@@ -124,6 +124,8 @@ def _reason_against(finder: RunFinder, found: FoundRun, rules: BaselineRules) ->
     run = found.run
     if run.run_id in rules.exclude_runs:
         return "it is excluded"
+    if run.is_forks:
+        return "it is a fork's"
     age = _age(found, rules)
     if rules.max_age is not None and age > rules.max_age:
         hours = age.total_seconds() / 3600

@@ -123,7 +123,10 @@ class _GzipReader:
         self._reader = gzip.GzipFile(fileobj=cast("IO[bytes]", stream), mode="rb")
 
     def readinto(self, buffer: memoryview) -> int:
-        return self._reader.readinto(buffer)
+        try:
+            return self._reader.readinto(buffer)
+        except EOFError:
+            raise gzip.BadGzipFile("it is cut short") from None
 
 
 class _XzReader:

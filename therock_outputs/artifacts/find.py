@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from therock_outputs.artifacts.gpu_families import GpuFamilies
@@ -32,6 +32,7 @@ from therock_outputs.storage import Storage
 from therock_outputs.storage.parallel import Stop, run_parallel
 
 __all__ = [
+    "FOR_TRUST",
     "LOOKUPS",
     "UNDER_WAY",
     "CommitRuns",
@@ -47,6 +48,9 @@ LOOKUPS = 8
 """Questions at a time: they wait for servers, not for processors."""
 UNDER_WAY = "the end of its jobs"
 """What a run lacks that may still get archives."""
+FOR_TRUST = "trust: it is a fork's"
+"""What a run lacks where it is to stand for a branch: anybody may open a pull request whose head is
+a commit of that branch, and what its jobs uploaded is what that person let them upload."""
 
 _SHOWN = 3
 _stop: ContextVar[Stop | None] = ContextVar("stop", default=None)
@@ -144,8 +148,10 @@ class CommitRuns:
 
     @property
     def best(self) -> FoundRun | None:
-        """The newest run that has everything by itself."""
-        return next((found for found in self.runs if not found.lacks), None)
+        """The newest run that has everything by itself; a fork's only where there is no other."""
+        complete = [found for found in self.runs if not found.lacks]
+        own = [found for found in complete if not found.run.is_forks]
+        return next(iter(own or complete), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +173,8 @@ class RunFinder:
     finished: bool = False
     """Whether a run that is under way lacks its end. Patterns name the archives that are needed;
     where there are some, such a run will do when they are all there."""
+    forks: bool = True
+    """Whether a fork's run will do."""
 
     def of_run(self, run: Run) -> FoundRun:
         """What is there of a run: one listing."""
@@ -188,6 +196,8 @@ class RunFinder:
         lacks = self.wanted.lacking(names)
         if self.finished and not run.is_done and not self.wanted.require:
             lacks = (*lacks, UNDER_WAY)
+        if run.is_forks and not self.forks:
+            lacks = (*lacks, FOR_TRUST)
         return FoundRun(run, root, names, size, lacks)
 
     def of_commit(self, commit: str, jobs: int = 1) -> CommitRuns:
@@ -196,7 +206,7 @@ class RunFinder:
         if self.successful:
             runs = [run for run in runs if run.conclusion == "success"]
         found = run_parallel(self._one, runs, jobs)
-        usable = [one for one in found if UNDER_WAY not in one.lacks]
+        usable = [one for one in found if not {UNDER_WAY, FOR_TRUST} & set(one.lacks)]
         together = [name for one in usable for name in one.archives]
         return CommitRuns(commit, tuple(found), self.wanted.lacking(together))
 
@@ -245,8 +255,10 @@ def newest_with_all(
 ) -> tuple[Commit, CommitRuns]:
     """The first of the commits whose runs have everything that is wanted.
 
-    ``single_run`` asks for one run with all of it. NotFoundError tells what the commits lack.
+    ``single_run`` asks for one run with all of it. Forks' runs do not count. NotFoundError tells
+    what the commits lack.
     """
+    finder = replace(finder, forks=False)
     count, first = 0, ""
     for commit, runs in finder.of_commits(commits):
         count += 1

@@ -11,7 +11,7 @@ from therock_outputs.artifacts.find import LOOKUPS, CommitRuns, FoundRun, RunFin
 from therock_outputs.console import Console, format_size
 from therock_outputs.errors import NotFoundError, UsageError
 from therock_outputs.github.actions import append_outputs
-from therock_outputs.github.answers import Commit
+from therock_outputs.github.answers import Commit, Run
 from therock_outputs.layout import parse_repository, parse_run_id
 from therock_outputs.lookups import (
     MAX_COMMITS,
@@ -69,6 +69,8 @@ class FoundRow:
     title: str
     state: str
     is_done: bool
+    is_forks: bool
+    """Whether it built what another repository has."""
     created_at: str
     root: str
     archives: int
@@ -144,6 +146,7 @@ def row_of(found: FoundRun) -> FoundRow:
         run.title,
         run.state,
         run.is_done,
+        run.is_forks,
         run.created_at.isoformat(),
         found.root.root.s3_uri,
         len(found.archives),
@@ -212,7 +215,7 @@ def _tell_runs(runs: Sequence[FoundRun], console: Console) -> None:
             (
                 one.run.run_id,
                 one.run.commit[:8],
-                one.run.state if one.run.is_done else f"{one.run.state} …",
+                _state(one.run),
                 f"{one.run.created_at:%Y-%m-%d %H:%M}",
                 len(one.archives),
                 format_size(one.size),
@@ -221,6 +224,12 @@ def _tell_runs(runs: Sequence[FoundRun], console: Console) -> None:
             for one in runs
         ],
     )
+
+
+def _state(run: Run) -> str:
+    """How a run is, and whose where that matters."""
+    state = run.state if run.is_done else f"{run.state} …"
+    return f"{state} (fork)" if run.is_forks else state
 
 
 def _none_has(finder: RunFinder, found: Sequence[CommitRuns], options: FindOptions) -> str:

@@ -88,6 +88,11 @@ class Run:
         """Its state in one word or two, for people."""
         return (self.conclusion or self.status if self.is_done else self.status).replace("_", " ")
 
+    @property
+    def is_forks(self) -> bool:
+        """Whether what it built came from another repository, so that others decided about it."""
+        return (self.head_repository or "").lower() != self.repository.lower()
+
     def for_layout(self) -> dict[str, object]:
         """What of the answer decides where the run's outputs lie, in GitHub's own shape."""
         head = self.head_repository

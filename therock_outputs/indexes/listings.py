@@ -15,7 +15,7 @@ from urllib.parse import quote
 import jinja2
 
 from therock_outputs.formatting import format_size, visible
-from therock_outputs.layout import LayoutError, StorageLocation, WorkflowOutputRoot
+from therock_outputs.layout import LayoutError, PackageFormat, StorageLocation, WorkflowOutputRoot
 
 __all__ = [
     "ListedFile",
@@ -115,7 +115,7 @@ def run_listings(
     *,
     groups: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[ListingPage, ...]:
-    """The pages of a run: its root, its artifact groups, its logs, manifests and tarballs.
+    """The pages of a run: its root, its artifact groups, logs, manifests, packages and tarballs.
 
     ``files`` is everything under the run's root, in any order; listing pages among them are
     left out. ``groups`` maps an artifact group to the file names of its archives. A directory
@@ -125,6 +125,7 @@ def run_listings(
     pages = {
         root.logs(): root.logs_index(),
         root.manifests(): root.manifests_index(),
+        **{root.packages(kind): root.packages(kind, "index.html") for kind in PackageFormat},
         root.tarballs(): root.tarballs_index(),
     }
     ours = {root.archive_index(), *map(root.archive_index, groups), *pages.values()}
@@ -133,11 +134,16 @@ def run_listings(
     top: list[ListingEntry] = []
     made: list[ListingPage] = []
     for directory, page in pages.items():
-        below = _files_below(directory, listed)
+        # by-hash/ has other names of the files beside it, for apt alone.
+        below = [
+            entry
+            for entry in _files_below(directory, listed)
+            if "by-hash" not in entry.name.split("/")
+        ]
         if below:
-            html = render_listing(
-                directory.name, below, parents=[ListingLink(run_name, "../index.html")]
-            )
+            name = directory.relative_to(root.root).removesuffix("/")
+            up = "../" * (name.count("/") + 1)
+            html = render_listing(name, below, parents=[ListingLink(run_name, f"{up}index.html")])
             made.append(ListingPage(page, html))
             top.append(_directory_entry(root, directory, page, below))
     python_page = root.python_find_links()

@@ -34,6 +34,11 @@ __all__ = ["HTML", "JSON", "file_anchor", "hrefs_of", "simple_pages", "start_of_
 HTML = "text/html; charset=utf-8"
 JSON = "application/vnd.pypi.simple.v1+json"
 
+_STYLE = (
+    "body { margin: 1.5rem clamp(1rem, 4vw, 3rem); font: 1rem/2 system-ui, sans-serif;"
+    " overflow-wrap: anywhere; }"
+)
+
 _UP = "../../"
 """From a project's page to the place of the files."""
 
@@ -81,11 +86,17 @@ def file_anchor(file: IndexedFile, before: str) -> str:
 
 
 def start_of_page(title: str) -> str:
-    """A page up to its links; PEP 629 tells the version of the format."""
+    """A page up to its links; PEP 629 tells the version of the format.
+
+    Installers read the links alone. The rest is for people, who look at it on a phone, too.
+    """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="pypi:repository-version" content="1.0">\n'
-        f"<title>{html.escape(title)}</title>\n</head>\n<body>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(title)}</title>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n"
     )
 
 

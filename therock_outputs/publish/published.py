@@ -6,23 +6,21 @@ those of ``SHA256SUMS`` or of a ``.sha256sum`` beside the tarball.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from packaging.version import InvalidVersion, Version
 
 from therock_outputs.errors import IntegrityError, NotFoundError
-from therock_outputs.layout import LayoutError, StorageLocation
+from therock_outputs.layout import StorageLocation
+from therock_outputs.publish.catalogue import CATALOGUE, parse_catalogue
 from therock_outputs.storage import Storage
 from therock_outputs.storage.sums import SHA256SUMS, parse_sums
 
 __all__ = ["PublishedTarball", "choose_tarball", "published_tarballs", "with_digest"]
 
-_INDEX = "index.json"
-_FORMAT = 1
 _LARGEST_INDEX = 256 << 20
 _LARGEST_SUMS = 64 << 20
 _KINDS = {"tarball": False, "tests-tarball": True}
@@ -63,7 +61,7 @@ class PublishedTarball:
 
 def published_tarballs(storage: Storage, place: StorageLocation) -> tuple[PublishedTarball, ...]:
     """All tarballs of a place, newest first. IntegrityError for an index of another form."""
-    index = place / _INDEX
+    index = place / CATALOGUE
     try:
         data = storage.read(index, _LARGEST_INDEX)
     except NotFoundError:
@@ -94,9 +92,13 @@ def choose_tarball(
         there = [one for one in there if one.yanked is None]
     what = f"{'tests ' if tests else ''}tarball for {platform}"
     if not there:
+        known = [one.version for one in tarballs if one.platform == platform]
+        if not known:
+            raise NotFoundError(
+                f"{where} has no {what}; promote one, or check --release-type and --layout"
+            )
         kind = f"of version {version}" if version else "that is not yanked"
-        known = _shown(one.version for one in tarballs if one.platform == platform)
-        raise NotFoundError(f"{where} has no {what} {kind}; it has versions {known}")
+        raise NotFoundError(f"{where} has no {what} {kind}; it has versions {_shown(known)}")
     if not families:
         newest = [one for one in there if one.version == there[0].version]
         newest = [one for one in newest if one.family == _ALL] or newest
@@ -181,60 +183,17 @@ def _listed(storage: Storage, place: StorageLocation) -> tuple[PublishedTarball,
 
 def _indexed(data: bytes, place: StorageLocation, label: str) -> tuple[PublishedTarball, ...]:
     """The tarballs of an ``index.json``, in its order, which is newest first."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        raise IntegrityError(f"{label} is not JSON; promote once more after removing it") from None
-    files = document.get("files") if isinstance(document, dict) else None
-    if not isinstance(files, list) or document.get("format") != _FORMAT:
-        raise IntegrityError(
-            f"{label} is no index of a place that is known here; take a newer version of this "
-            "program"
-        )
     return tuple(
-        _entry(item, place, f"file {number} of {label}")
-        for number, item in enumerate(files)
-        if not isinstance(item, dict) or item.get("kind") in _KINDS
-    )
-
-
-def _entry(item: object, place: StorageLocation, label: str) -> PublishedTarball:
-    if not isinstance(item, Mapping):
-        raise IntegrityError(f"{label} is no object; promote once more after removing the index")
-    try:
-        yanked = item.get("yanked")
-        return PublishedTarball(
-            location=_file_below(place, _text(item, "path")),
-            platform=_text(item, "platform"),
-            family=_text(item, "target"),
-            with_tests=_KINDS[item["kind"]],
-            version=str(Version(_text(item, "version"))),
-            size=_size(item),
-            sha256=_text(item, "sha256", _DIGEST),
-            yanked=None if yanked is None else str(yanked),
+        PublishedTarball(
+            location=entry.location(place),
+            platform=entry.platform,
+            family=entry.target or _ALL,
+            with_tests=_KINDS[entry.kind],
+            version=entry.version,
+            size=entry.size,
+            sha256=entry.sha256,
+            yanked=entry.yanked,
         )
-    except (ValueError, LayoutError) as error:
-        raise IntegrityError(
-            f"{label} cannot be ({error}); promote once more after removing the index"
-        ) from None
-
-
-def _file_below(place: StorageLocation, path: str) -> StorageLocation:
-    location = place / path
-    if location.is_prefix:
-        raise ValueError(f"path {path!r:.100}")
-    return location
-
-
-def _text(item: Mapping[str, object], key: str, pattern: re.Pattern[str] | None = None) -> str:
-    text = item.get(key)
-    if not isinstance(text, str) or not text or (pattern and not pattern.fullmatch(text)):
-        raise ValueError(f"{key} {text!r:.100}")
-    return text
-
-
-def _size(item: Mapping[str, object]) -> int:
-    size = item.get("size")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ValueError(f"size {size!r:.100}")
-    return size
+        for entry in parse_catalogue(data, label)
+        if entry.kind in _KINDS
+    )

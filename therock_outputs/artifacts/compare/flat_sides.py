@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from therock_outputs.artifacts.archives import Kind, parse_stages
-from therock_outputs.artifacts.compare.gzip_source import GzipSource
 from therock_outputs.artifacts.compare.pins import Provenance
 from therock_outputs.artifacts.compare.sides import Side, SideArchive, SizedFile
 from therock_outputs.artifacts.compare.sources import (
@@ -17,7 +16,7 @@ from therock_outputs.artifacts.compare.sources import (
     TarballSource,
     TreesSource,
 )
-from therock_outputs.artifacts.decompress import Decompressor
+from therock_outputs.artifacts.decompress import GZIP, Decompressor
 from therock_outputs.artifacts.entries import scan_artifact_directory
 from therock_outputs.artifacts.names import Compression
 from therock_outputs.artifacts.run_contents import BASE_ARTIFACT, LARGEST_MANIFEST, MANIFEST_PATH
@@ -121,9 +120,9 @@ def tarball_side(source: TarballSource, progress: Progress | None) -> Side:
     )
 
 
-def _decompressed(stream: BinaryIO, path: Path) -> Decompressor | GzipSource:
+def _decompressed(stream: BinaryIO, path: Path) -> Decompressor:
     if path.name.lower().endswith((".gz", ".tgz")):
-        return GzipSource(stream, str(path))
+        return Decompressor(stream, GZIP, str(path))
     xz = path.name.lower().endswith(".xz")
     return Decompressor(stream, Compression.XZ if xz else Compression.ZST, str(path))
 
