@@ -45,7 +45,8 @@ def member(text: str) -> StageMember:
         return StageMember(path, Kind.SYMLINK, 0o777, link=link)
     if " = " in text:
         path, link = text.split(" = ")
-        return StageMember(path, Kind.HARDLINK, 0o644, link=link, digest=_digest(link), is_code=True)
+        digest = _digest(link)
+        return StageMember(path, Kind.HARDLINK, 0o644, link=link, digest=digest, is_code=True)
     if text.endswith("/"):
         return StageMember(text[:-1], Kind.DIRECTORY, 0o755)
     path, _, content = text.partition(":")

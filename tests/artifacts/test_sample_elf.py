@@ -11,6 +11,7 @@ import pytest
 
 from therock_outputs.artifacts.sample_elf import (
     gpu_code_object,
+    object_file,
     program,
     shared_library,
     static_library,
@@ -103,3 +104,15 @@ def test_static_library_has_one_member(data: bytes) -> None:
     assert library.startswith(b"!<arch>\na.o/ ")
     assert len(library) % 2 == 0
     assert library[8 + 60 :].rstrip(b"\n") == data
+
+
+def test_object_file_and_static_library_are_what_readelf_takes(tmp_path: Path) -> None:
+    archive = tmp_path / "liba.a"
+    archive.write_bytes(static_library("a.o", object_file(b"\xc3")))
+    ran = subprocess.run(
+        ["readelf", "-W", "-h", "-S", str(archive)], capture_output=True, text=True, check=True
+    )
+    assert ran.stderr == ""
+    assert "(a.o)" in ran.stdout
+    assert "REL (Relocatable file)" in ran.stdout
+    assert " .text " in ran.stdout

@@ -99,9 +99,7 @@ def _read(path: Path, stop: Stop) -> InventoriedArchive:
     return InventoriedArchive(name, {stage: tuple(held) for stage, held in stages.items()})
 
 
-def _stage_member(
-    member: Member, digest: str, is_code: bool, stages: Sequence[str]
-) -> StageMember:
+def _stage_member(member: Member, digest: str, is_code: bool, stages: Sequence[str]) -> StageMember:
     link, link_stage = member.link, ""
     if member.kind is Kind.HARDLINK:
         own = member.stage + "/"
