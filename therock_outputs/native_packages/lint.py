@@ -23,7 +23,7 @@ class LintException:
 
     tag: str
     level: str
-    """``error`` or ``warning``, in the linter's own words."""
+    """``error`` or ``warning``: the worst that a linter calls it."""
     reason: str
     linters: frozenset[str]
     """Those that may say it; a deb with an override keeps lintian from saying it."""
