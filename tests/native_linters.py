@@ -20,7 +20,7 @@ KEY = "lint@example.org"
 _LINTIAN = re.compile(r"^([EW]): ([^: ]+)[^:]*: ([A-Za-z0-9-]+)", re.MULTILINE)
 _RPMLINT = re.compile(r"^(\S+): ([EW]): (\S+)", re.MULTILINE)
 _FAILED = "fatal error while reading "
-SETTINGS = """\
+_SETTINGS = """\
 ValidLicenses = ["MIT", "Apache-2.0", "GPL-3.0-or-later", "NCSA"]
 ValidLicenseExceptions = ["LLVM-exception"]
 # Where the libraries of a package lie, so that an RPATH may lead there.
@@ -71,7 +71,7 @@ def lintian(debs: Sequence[Path], *, unknown_compression: bool = False) -> Said:
 def rpmlint(rpms: Iterable[Path], home: Path, *, one_by_one: bool = False) -> Said:
     """What rpmlint says. ``home`` has a keyring of rpm; see `signing_home`."""
     said = Said()
-    (home / "rpmlint.toml").write_text(SETTINGS)
+    (home / "rpmlint.toml").write_text(rpmlint_settings())
     packages = [str(path) for path in rpms]
     for group in [[path] for path in packages] if one_by_one else [packages]:
         done = subprocess.run(
@@ -88,6 +88,18 @@ def rpmlint(rpms: Iterable[Path], home: Path, *, one_by_one: bool = False) -> Sa
         for package, level, tag in _RPMLINT.findall(done.stdout):
             said.add(package, level, tag)
     return said
+
+
+def rpmlint_settings(*, with_filters: bool = False) -> str:
+    """A file for ``rpmlint --config``; with filters, it leaves out what is accepted."""
+    if not with_filters:
+        return _SETTINGS
+    filters = (
+        f"    '[EW]: {re.escape(exception.tag)}( |$)',\n"
+        for exception in lint_exceptions()
+        if "rpmlint" in exception.linters
+    )
+    return f"{_SETTINGS}Filters = [\n{''.join(filters)}]\n"
 
 
 @contextmanager

@@ -106,13 +106,16 @@ def test_static_library_has_one_member(data: bytes) -> None:
     assert library[8 + 60 :].rstrip(b"\n") == data
 
 
-def test_object_file_and_static_library_are_what_readelf_takes(tmp_path: Path) -> None:
+def test_linker_finds_the_function_of_a_static_library(tmp_path: Path) -> None:
     archive = tmp_path / "liba.a"
-    archive.write_bytes(static_library("a.o", object_file(b"\xc3")))
-    ran = subprocess.run(
-        ["readelf", "-W", "-h", "-S", str(archive)], capture_output=True, text=True, check=True
+    archive.write_bytes(static_library("a.o", object_file("begin", b"\xc3")))
+    program = tmp_path / "program.c"
+    program.write_text("void begin(void);\nint main(void) { begin(); return 0; }\n")
+    # A linker wants an index of the library's symbols.
+    subprocess.run(["ranlib", str(archive)], check=True)
+    subprocess.run(
+        ["gcc", "-Wl,--fatal-warnings", "-o", "program", "program.c", "liba.a"],
+        cwd=tmp_path,
+        check=True,
     )
-    assert ran.stderr == ""
-    assert "(a.o)" in ran.stdout
-    assert "REL (Relocatable file)" in ran.stdout
-    assert " .text " in ran.stdout
+    assert subprocess.run([str(tmp_path / "program")], check=False).returncode == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.native_linters import KEY, Said, lintian, rpmlint, signing_home
+from tests.native_linters import KEY, Said, lintian, rpmlint, rpmlint_settings, signing_home
 from therock_outputs.artifacts.archive_file import ArchiveFile
 from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.artifacts.local_run import archives_in
@@ -83,6 +85,21 @@ def lintian_said(packages: tuple[WrittenPackage, ...]) -> Said:
 def test_rpmlint_says_of_all_rpms_what_is_accepted_and_nothing_else(rpmlint_said: Said) -> None:
     assert rpmlint_said.beyond("rpmlint") == []
     assert rpmlint_said.failed == []
+
+
+def test_rpmlint_with_the_filters_that_are_printed_says_nothing(
+    packages: tuple[WrittenPackage, ...], home: Path
+) -> None:
+    names = ("amdrocm-runtime7.13", "amdrocm-blas7.13-gfx942", "amdrocm-core7.13", "amdrocm-dnn")
+    rpms = {f.plan.name: f.path for f in packages if f.plan.format is PackageFormat.RPM}
+    settings = home / "filters.toml"
+    settings.write_text(rpmlint_settings(with_filters=True))
+    command = ["rpmlint", "-c", str(settings), *(str(rpms[name]) for name in names)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(home)}
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 packages and 0 specfiles checked; 0 errors, 0 warnings" in done.stdout
 
 
 def test_lintian_says_of_debs_of_each_kind_what_is_accepted_and_nothing_else(

@@ -245,7 +245,9 @@ def _base_pieces(version: str) -> Iterator[Piece]:
     core = ("base", Component.LIB, "base/rocm-core/stage")
     yield Piece.file(core, ".info/version", f"{version}\n")
     dev = ("base", Component.DEV, _SMI)
-    yield Piece.file(dev, "lib/librocm_smi64.a", static_library("rsmi.o", object_file(b"\xc3")))
+    yield Piece.file(
+        dev, "lib/librocm_smi64.a", static_library("rsmi.o", object_file("rsmi_init", b"\xc3"))
+    )
     run = ("base", Component.RUN, _SMI)
     script = "#!/usr/bin/env python3\nprint('no GPU in the sample run')\n"
     yield Piece.file(run, "libexec/rocm_smi/rocm_smi.py", script, executable=True)

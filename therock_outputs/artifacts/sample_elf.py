@@ -44,6 +44,7 @@ class _Type(enum.IntEnum):
     """Section types."""
 
     PROGBITS = 1
+    SYMTAB = 2
     STRTAB = 3
     HASH = 5
     DYNAMIC = 6
@@ -167,18 +168,25 @@ def gpu_code_object(target: str, size: int) -> bytes:
     return header + target.encode() + b"\0" + noise + bytes(size - size // 2)
 
 
-def object_file(code: bytes) -> bytes:
-    """What a compiler makes of one source: code alone, for a linker."""
-    names = _Strings()
-    sections = [
-        (names.add(".text"), _Type.PROGBITS, _ALLOCATED | _EXECUTABLE, code),
-        (names.add(".note.GNU-stack"), _Type.PROGBITS, 0, b""),
-    ]
-    sections.append((names.add(".shstrtab"), _Type.STRTAB, 0, b""))
-    sections[-1] = (*sections[-1][:3], bytes(names.data))
+def object_file(function: str, code: bytes) -> bytes:
+    """What a compiler makes of one function, for a linker."""
+    names, strings = _Strings(), _Strings()
+    symbol = _SYMBOL.pack(strings.add(function), _GLOBAL_FUNCTION, 0, 1, 0, len(code))
+    called = [names.add(n) for n in (".text", ".note.GNU-stack", ".symtab", ".strtab", ".shstrtab")]
+    sections = (
+        # kind, flags, content, link, first global symbol, alignment, size of an item
+        (_Type.PROGBITS, _ALLOCATED | _EXECUTABLE, code, 0, 0, 1, 0),
+        (_Type.PROGBITS, 0, b"", 0, 0, 1, 0),
+        (_Type.SYMTAB, 0, bytes(_SYMBOL.size) + symbol, 4, 1, 8, _SYMBOL.size),
+        (_Type.STRTAB, 0, bytes(strings.data), 0, 0, 1, 0),
+        (_Type.STRTAB, 0, bytes(names.data), 0, 0, 1, 0),
+    )
     data, headers = bytearray(_FILE_HEADER.size), bytearray(_SECTION_HEADER.size)
-    for name, kind, flags, content in sections:
-        headers += _SECTION_HEADER.pack(name, kind, flags, 0, len(data), len(content), 0, 0, 1, 0)
+    for name, (kind, flags, content, link, info, align, item) in zip(called, sections, strict=True):
+        data += bytes(_round_up(len(data), align) - len(data))
+        headers += _SECTION_HEADER.pack(
+            name, kind, flags, 0, len(data), len(content), link, info, align, item
+        )
         data += content
     data += bytes(_round_up(len(data), 8) - len(data))
     data[: _FILE_HEADER.size] = _FILE_HEADER.pack(
