@@ -35,8 +35,9 @@ _SIGNATURE_ROOM = 2048
 _SHA256 = 8
 _ELF_32, _ELF_64 = 1, 2
 _WIDTH = 79
-_DOC = 1 << 1
+_DOC, _LICENSE = 1 << 1, 1 << 7
 _DOCUMENT = re.compile(r"/share/(?:doc|man|info)/")
+_LICENCE_NAME = re.compile(r"LICEN[CS]E|COPYING|NOTICE", re.IGNORECASE)
 _CATALOGUE = re.compile(r"/share/locale/([^/]+)/LC_MESSAGES/[^/]+\.mo$")
 _READ = 1 << 20
 
@@ -235,9 +236,10 @@ def _directory(entry: Entry) -> str:
 
 
 def _flags(entry: Entry) -> int:
-    """Documents are what ``rpm -qd`` lists, and what ``--nodocs`` leaves out."""
-    is_document = entry.kind is not Kind.DIRECTORY and _DOCUMENT.search(f"/{entry.path}")
-    return _DOC if is_document else 0
+    """Documents are what ``rpm -qd`` lists and ``--nodocs`` leaves out; licences always stay."""
+    if entry.kind is Kind.DIRECTORY or not _DOCUMENT.search(f"/{entry.path}"):
+        return 0
+    return _LICENSE if _LICENCE_NAME.match(basename(entry.path)) else _DOC
 
 
 def _language(entry: Entry) -> str:
