@@ -28,7 +28,6 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from tests.native_linters import (  # noqa: E402 - found only now
-    KEY,
     Said,
     lintian,
     rpmlint,
@@ -59,14 +58,14 @@ def build(run: Path, work: Path) -> dict[PackageFormat, list[Path]]:
     options = NativePackageOptions.for_version("7.13.0", release=RELEASE, split=True)
     inventory = read_inventory([archive.path for archive in archives], CORES)
     plan = plan_native_packages(load_definitions(), inventory, options, GpuFamilies.load())
-    with signing_home(work):
+    with signing_home(work) as signer:
         built = build_native_packages(
             plan.packages,
             [ArchiveFile(a.name, a.path, a.sha256) for a in archives],
             {kind: work / "out" / kind.value for kind in PackageFormat},
             work / "tmp",
             mtime=MTIME,
-            sign_key=KEY,
+            signer=signer,
         )
     assert not built.failures, built.failures[0].error
     return {

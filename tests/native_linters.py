@@ -15,6 +15,7 @@ import pytest
 
 from tests.native_package_makers import run
 from therock_outputs.native_packages.lint import lint_exceptions
+from therock_outputs.signing import Signer, open_signer
 
 KEY = "lint@example.org"
 _LINTIAN = re.compile(r"^([EW]): ([^: ]+)[^:]*: ([A-Za-z0-9-]+)", re.MULTILINE)
@@ -103,7 +104,7 @@ def rpmlint_settings(*, with_filters: bool = False) -> str:
 
 
 @contextmanager
-def signing_home(home: Path) -> Iterator[None]:
+def signing_home(home: Path) -> Iterator[Signer]:
     """A key to sign rpms with, which rpm trusts where ``home`` is the home directory."""
     gpg = home / "gpg"
     gpg.mkdir(mode=0o700, parents=True)
@@ -115,6 +116,7 @@ def signing_home(home: Path) -> Iterator[None]:
             (home / "key.asc").write_text(run("gpg", "--armor", "--export", KEY))
             (home / ".rpmmacros").write_text(f"%_dbpath {home}/keys\n")
             run("rpm", f"--dbpath={home}/keys", "--import", home / "key.asc")
-            yield
+            with open_signer(KEY) as signer:
+                yield signer
         finally:
             subprocess.run(["gpgconf", "--kill", "gpg-agent"], check=False)

@@ -20,6 +20,7 @@ from therock_outputs.native_packages.build import (
     build_native_packages,
 )
 from therock_outputs.native_packages.package import Content, PackageFormat, PackagePlan, Scripts
+from therock_outputs.signing import Signer
 
 MTIME = 315532800
 STAGE = "core/clr/stage"
@@ -148,12 +149,14 @@ def build_both(
     jobs: int = 2,
     large: int = 32 << 20,
     keep_runpath: bool = False,
-    sign_key: str | None = None,
+    signer: Signer | None = None,
     name: str = _PLAIN.name,
+    ignored_requires: tuple[str, ...] = (),
 ) -> Built:
     """One package in both formats."""
+    plans = [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)]
     result = build_native_packages(
-        [planned(kind, archives, scripts=scripts, name=name) for kind in (DEB, RPM)],
+        [replace(plan, ignored_requires=ignored_requires) for plan in plans],
         archives,
         directories(directory / "out"),
         directory / "work",
@@ -161,7 +164,7 @@ def build_both(
         jobs=jobs,
         compression=compression,
         keep_runpath=keep_runpath,
-        sign_key=sign_key,
+        signer=signer,
         logs_dir=directory / "logs",
         large=large,
     )

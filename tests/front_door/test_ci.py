@@ -31,6 +31,7 @@ def _run(
     (checkout / ".ci").mkdir(parents=True)
     for name in ("run", "system-packages.txt"):
         shutil.copy(_PROJECT / ".ci" / name, checkout / ".ci")
+    _script(checkout / ".ci" / "prepare-roots", "echo roots")
     _script(
         checkout / "inv",
         f'echo "inv $1"\n[ "$1" != test ] || echo "{closing}"\n[ "$1" != "{fails}" ]',
@@ -62,8 +63,8 @@ def _run(
 def test_everything_is_run_in_order_and_the_closing_line_is_last(tmp_path: Path) -> None:
     ran = _run(tmp_path, _PASSED)
     assert ran.returncode == 0, ran.stderr
-    tasks = re.findall(r"^inv (.*)$", ran.stdout, re.MULTILINE)
-    assert tasks == ["--version", "lint", "docs", "test"]
+    tasks = re.findall(r"^(?:inv (.*)|roots)$", ran.stdout, re.MULTILINE)
+    assert tasks == ["--version", "", "lint", "docs", "test"]
     assert ran.stdout.splitlines()[-1] == _PASSED
 
 

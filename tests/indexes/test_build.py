@@ -14,7 +14,7 @@ from tests.python_files import install, installed, plain_http_server, sdist, whe
 from therock_outputs.errors import ConflictError, IntegrityError, NotFoundError
 from therock_outputs.indexes.build import build_indexes
 from therock_outputs.layout import StorageLocation
-from therock_outputs.storage import LocalStorage, S3Storage, Storage, Transfers, Upload
+from therock_outputs.storage import IfExists, LocalStorage, S3Storage, Storage, Transfers, Upload
 from therock_outputs.storage.files import sha256_of_file
 
 VERSION = "7.10.0.dev0+abc1234"
@@ -248,6 +248,25 @@ def test_another_job_never_finds_a_package_without_what_it_requires(local: Place
     assert local.staging_dir is not None
     build_indexes(Watched(local.staging_dir), local.python)
     assert seen == [1, 2, 3]
+
+
+def _core_page(place: Place) -> str:
+    return place.read("simple/rocm-sdk-core/" + ("" if place.server else "index.html"))
+
+
+def test_what_is_indexed_already_is_not_read_again(place: Place) -> None:
+    place.put(*RUN)
+    build_indexes(place.storage, place.python)
+    before = _core_page(place)
+    # What is not read may be broken: installers would find that out by its digest.
+    garbage = Upload(b"x" * len(CORE[1]), place.python / CORE[0], IfExists.REPLACE)
+    place.storage.upload([garbage])
+    later = wheel("rocm-sdk-core", "7.11.0")
+    place.put(later)
+    build_indexes(place.storage, place.python, names=[later[0]])
+    after = _core_page(place)
+    [line] = [line for line in before.splitlines() if QUOTED in line]
+    assert line in after
 
 
 def test_named_file_that_was_not_uploaded_is_an_error(place: Place) -> None:

@@ -126,6 +126,7 @@ def test_withdrawn_versions_come_back_as_written(local: Place) -> None:
     [
         (b"{", "is not what yank and unpublish write"),
         (b"[]", "is not what yank and unpublish write"),
+        (b"[" * 100_000, "RecursionError"),
         (b'{"format": 1}', "KeyError"),
         (b'{"format": 2, "versions": {}}', "has format 2, and 1 is known here"),
         (b'{"format": 1, "versions": {"x y": {}}}', "is not what yank and unpublish write"),

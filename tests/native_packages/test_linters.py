@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.native_linters import KEY, Said, lintian, rpmlint, rpmlint_settings, signing_home
+from tests.native_linters import Said, lintian, rpmlint, rpmlint_settings, signing_home
 from therock_outputs.artifacts.archive_file import ArchiveFile
 from therock_outputs.artifacts.gpu_families import GpuFamilies
 from therock_outputs.artifacts.local_run import archives_in
@@ -55,7 +55,7 @@ def packages(home: Path) -> tuple[WrittenPackage, ...]:
     options = NativePackageOptions.for_version("7.13.0", release=SUFFIX, split=True)
     inventory = read_inventory([archive.path for archive in archives], 2)
     plan = plan_native_packages(load_definitions(), inventory, options, GpuFamilies.load())
-    with signing_home(home):
+    with signing_home(home) as signer:
         result = build_native_packages(
             plan.packages,
             [ArchiveFile(a.name, a.path, a.sha256) for a in archives],
@@ -63,7 +63,7 @@ def packages(home: Path) -> tuple[WrittenPackage, ...]:
             home / "work",
             mtime=MTIME,
             compression=Compression.XZ,
-            sign_key=KEY,
+            signer=signer,
         )
     assert not result.failures, result.failures[0].error
     return result.files

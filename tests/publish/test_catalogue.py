@@ -151,6 +151,7 @@ def test_entry_of_another_form_is_refused(change: Mapping[str, object], words: s
     ("data", "words"),
     [
         (b"<html>", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
         (b"[]", "it is no object"),
         (b'{"format": 9}', "has format 9, and 1 is known here"),
         (b'{"format": 1}', "it has no list of files"),

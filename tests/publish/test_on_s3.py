@@ -108,7 +108,6 @@ def test_files_that_nobody_noted_a_digest_of_are_read_and_compared(
     "key",
     [
         f"/{PYTHON}/v4/whl/rocm_sdk_libraries",  # a copy
-        f"/{PYTHON}/v4/whl/SHA256SUMS",
         f"/{PACKAGES}/v3/packages/deb/dists/stable/Release",
         f"/{TARBALLS}/v4/tarball/index.json",
     ],

@@ -183,6 +183,25 @@ def test_families_and_the_product_layout_are_found(
     assert "<a " not in page.read_text()
 
 
+def test_dated_repositories_are_found_by_their_catalogue(
+    tasks: Tasks, storage: LocalStorage, staging: Path, tmp_path: Path
+) -> None:
+    for version, run_id in (("7.13.0a20251123", "76"), ("7.13.0a20251124", "77")):
+        run = PromotableRun.of(storage, version, run_id=run_id)
+        run.put_tarballs(["gfx942"])
+        run.put_packages(tmp_path / run_id, ["rocm-a"])
+        assert tasks.promote("--run-id", run_id).code == 0
+    done = tasks.run("yank", "7.13.0a20251124", "--release-type", "nightly")
+    assert done.code == 0, done.err
+    place = staging / "therock-nightly-packages"
+    lists = "dists/stable/main/binary-amd64/Packages"
+    assert "rocm-a" not in (place / "deb/20251124-77" / lists).read_text()
+    assert "rocm-a" in (place / "deb/20251123-76" / lists).read_text()
+    packages = StorageLocation("therock-nightly-packages", "rpm/")
+    [latest] = read_latest(storage, packages).files
+    assert latest.path == "20251123-76/x86_64/rocm-a-7.13.0~20251123-1.x86_64.rpm"
+
+
 def test_dry_run_says_where_and_changes_nothing(
     tasks: Tasks, promoted: LocalStorage, staging: Path
 ) -> None:

@@ -206,6 +206,15 @@ def test_sample_run_is_found_again_where_other_repositories_have_theirs(
     assert (place.staging / "someone-else/sample-linux/tarballs").is_dir()
 
 
+@pytest.mark.parametrize("flag", ["--bucket", "--upload-bucket"])
+def test_sample_run_is_not_sent_to_a_bucket(place: _Place, flag: str) -> None:
+    words = ("release", "--run-id", "sample", flag, "mine", "--staging-dir", place.staging)
+    done = invoke(place.capsys, *words)
+    assert done.code == 2
+    assert "never goes to a bucket" in done.err.splitlines()[-1]
+    assert not place.staging.exists()
+
+
 def test_reasons_are_said_once(staged: _Place) -> None:
     done = staged.done("release", "--only", "fetch", "-v")
     assert done.err.count("release type ci and a run of ROCm/TheRock") == 1

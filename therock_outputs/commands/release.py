@@ -135,6 +135,11 @@ def run_chain(settings: Settings, options: ChainOptions, console: Console) -> Re
     steps = choose_steps(STEPS, only=options.only, skip=options.skip, start=options.from_)
     sample_staging = None
     if settings.run_id == SAMPLE_RUN_ID:  # it never goes to S3
+        if settings.bucket or options.upload_bucket:
+            raise UsageError(
+                f"run {SAMPLE_RUN_ID!r} lies in a staging directory and never goes to a bucket; "
+                "leave the bucket out"
+            )
         sample_staging = settings.staging_dir or DEFAULT_STAGING
         settings = replace(settings, staging_dir=sample_staging)
     places = places_of(

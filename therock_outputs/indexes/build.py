@@ -41,6 +41,8 @@ __all__ = ["BuiltIndexes", "build_indexes", "index_pages", "read_distribution"]
 _log = logging.getLogger(__name__)
 
 _JOBS = 4
+_READERS = 16
+"""Requests of some kilobytes each: waiting, not work."""
 _MOST_ROUNDS = 20
 _LARGEST_SUMS = 16 << 20
 _PAGE = "/index.html"
@@ -78,10 +80,14 @@ def read_distribution(
     name = parse_distribution(info.location.name)
     stream = io.BufferedReader(StoredFile(storage, info.location, info.size), 16 << 10)
     raw = read_metadata(stream, name)
-    metadata = parse_metadata(raw, name)
+    return _indexed(info, path, sha256, raw), raw
+
+
+def _indexed(info: ObjectInfo, path: str, sha256: str, raw: bytes) -> IndexedFile:
+    name = parse_distribution(info.location.name)
     # That of an sdist may be completed on the machine that builds it: not for resolvers.
     beside = hashlib.sha256(raw).hexdigest() if name.is_wheel else None
-    return IndexedFile(path, name, info.size, sha256, metadata, beside), raw
+    return IndexedFile(path, name, info.size, sha256, parse_metadata(raw, name), beside)
 
 
 def build_indexes(
@@ -151,6 +157,8 @@ class _Build:
     pages: dict[str, bytes] = field(default_factory=dict)
     known: dict[ObjectInfo, tuple[IndexedFile, bytes]] = field(default_factory=dict)
     """Files that were read, with their metadata."""
+    indexed: dict[str, StorageLocation] = field(default_factory=dict)
+    """Where the metadata of files lies that other jobs have put into the index, by path."""
     hidden: set[str] = field(default_factory=set)
     """Paths that no page may name any more."""
     both: bool | None = None
@@ -175,7 +183,8 @@ class _Build:
             path, info, _ = item
             return self._read(path, info, sums[_directory(info.location)])
 
-        for (_, info, _), known in zip(new, run_parallel(read, new, self.jobs), strict=True):
+        jobs = max(self.jobs, _READERS)
+        for (_, info, _), known in zip(new, run_parallel(read, new, jobs), strict=True):
             self.known[info] = known
         listed = [self.known[info][0] for _, info, _ in found]
         self.files = sorted(
@@ -189,6 +198,7 @@ class _Build:
         """The files of the index: those of this job, and those that have their metadata beside."""
         found = []
         self.hidden = set()
+        self.indexed = {}
         for place in (self.place, *self.shared):
             before = _way_up(self.place, place)
             there = {info.location.relative_to(place): info for info in self.storage.list(place)}
@@ -196,8 +206,11 @@ class _Build:
             for name, info in there.items():
                 if not self.shape.is_file(name):
                     continue
-                if name not in ours and name + METADATA_SUFFIX not in there:
-                    continue
+                if name not in ours:
+                    beside = there.get(name + METADATA_SUFFIX)
+                    if beside is None:
+                        continue
+                    self.indexed[before + name] = beside.location
                 version = parse_distribution(info.location.name).version
                 if self.withdrawn.hides(version):
                     self.hidden.add(before + name)
@@ -226,7 +239,11 @@ class _Build:
                 f"{location.s3_uri} has SHA-256 {sums[location.name]} by {SHA256SUMS} and would "
                 f"now get {digest}; give the new file another version"
             )
-        file, raw = read_distribution(self.storage, info, path, digest or "")
+        if path in self.indexed:  # a place of many versions is not read anew for each
+            raw = self.storage.read(self.indexed[path])
+            file = _indexed(info, path, digest or "", raw)
+        else:
+            file, raw = read_distribution(self.storage, info, path, digest or "")
         if digest is None:  # last, since all of the file may have to be read for it
             file = replace(file, sha256=self.storage.sha256(location))
         return file, raw
@@ -245,7 +262,8 @@ class _Build:
         """Put metadata and all pages; what is there already stays as it is."""
         known = {file.path: (info, raw) for info, (file, raw) in self.known.items()}
         # Another job that looks meanwhile must not find a package without what it requires.
-        for group in in_order_of_need(self.files):
+        new = [file for file in self.files if file.path not in self.indexed]
+        for group in in_order_of_need(new):
             beside = []
             for info, raw in (known[file.path] for file in group):
                 key = info.location.key + METADATA_SUFFIX

@@ -91,7 +91,8 @@ def in_order_of_need(files: Iterable[IndexedFile]) -> list[list[IndexedFile]]:
             )
         ]
         groups.append(ready or left)
-        left = [file for file in left if ready and file not in ready]
+        taken = {file.path for file in ready}
+        left = [file for file in left if ready and file.path not in taken]
     return groups
 
 

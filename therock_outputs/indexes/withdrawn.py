@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from therock_outputs.errors import IntegrityError, NotFoundError
 from therock_outputs.layout import StorageLocation
@@ -70,7 +70,7 @@ class Withdrawn:
                 )
                 for version, item in document["versions"].items()
             }
-        except (ValueError, TypeError, KeyError, AttributeError, InvalidVersion) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise IntegrityError(
                 f"{label} is not what yank and unpublish write ({type(error).__name__}: {error}); "
                 "put an earlier one back"

@@ -30,6 +30,7 @@ from therock_outputs.native_packages.packaging import Tools
 from therock_outputs.native_packages.pieces import Compression, PieceMaker
 from therock_outputs.native_packages.reading import FileReader, ReadFiles
 from therock_outputs.native_packages.spool import Spool
+from therock_outputs.signing import Signer
 from therock_outputs.storage import IfExists, Progress
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.storage.hidden import sweep_abandoned, temporary_file
@@ -88,7 +89,7 @@ def build_native_packages(
     jobs: int | None = None,
     compression: Compression = Compression.ZSTD,
     keep_runpath: bool = False,
-    sign_key: str | None = None,
+    signer: Signer | None = None,
     logs_dir: Path | None = None,
     large: int = LARGE,
     progress: Progress | None = None,
@@ -120,7 +121,7 @@ def build_native_packages(
             maker, spool, work_dir, keep_runpath=keep_runpath, threads=jobs, large=large
         )
         read = FileReader(files, jobs=jobs, progress=progress).read(packages, by_name)
-        tools = Tools(maker, spool, files, mtime, sign_key)
+        tools = Tools(maker, spool, files, mtime, signer)
         builder = _Builder(tools, read, directories, logs_dir)
         largest_first = sorted(packages, key=lambda plan: -plan.size)
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from therock_outputs.native_packages.files import FileMaker
 from therock_outputs.native_packages.pieces import PieceMaker
 from therock_outputs.native_packages.spool import Spool
+from therock_outputs.signing import Signer
 
 __all__ = ["Tools"]
 
@@ -20,5 +21,5 @@ class Tools:
     files: FileMaker
     mtime: int
     """Seconds since the epoch: the only time in a package."""
-    sign_key: str | None = None
-    """The GPG key that rpms are signed with."""
+    signer: Signer | None = None
+    """Signs rpms; None: they are not signed."""

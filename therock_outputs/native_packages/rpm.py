@@ -54,7 +54,7 @@ def write_package(
     # The digests do not change how long the headers are, so the payload can come first.
     payload_size = archive_size(entries, stripped=is_large)
     header = _header(plan, entries, "0" * 64, tools, is_large=is_large)
-    start = len(_Front(plan, header, payload_size).draft(tools.sign_key))
+    start = len(_Front(plan, header, payload_size).draft(tools))
     file.seek(start)
     digest = hashlib.sha256()
 
@@ -69,7 +69,7 @@ def write_package(
     file.seek(start)
     while data := file.read(_READ):
         md5.update(data)
-    front = _Front(plan, header, payload_size, compressed, md5.digest()).final(tools.sign_key)
+    front = _Front(plan, header, payload_size, compressed, md5.digest()).final(tools)
     if len(front) != start:
         raise AssertionError(f"the headers take {len(front)} bytes, and {start} were kept for them")
     file.seek(0)
@@ -97,15 +97,15 @@ class _Front:
     md5: bytes = bytes(16)
     """Of header and payload."""
 
-    def draft(self, sign_key: str | None) -> bytes:
+    def draft(self, tools: Tools) -> bytes:
         """As long as the final one."""
-        return self._pack(b"" if sign_key is None else b"\0", is_rsa=True)
+        return self._pack(b"" if tools.signer is None else b"\0", is_rsa=True)
 
-    def final(self, sign_key: str | None) -> bytes:
+    def final(self, tools: Tools) -> bytes:
         """The real one, signed when there is a key."""
-        if sign_key is None:
+        if tools.signer is None:
             return self._pack(b"", is_rsa=True)
-        made = sign(self.header, sign_key)
+        made = sign(self.header, tools.signer, tools.mtime)
         return self._pack(made.data, is_rsa=made.is_rsa)
 
     def _pack(self, signature: bytes, *, is_rsa: bool) -> bytes:
@@ -193,6 +193,7 @@ def _add_scripts(header: Header, plan: PackagePlan) -> None:
         (scripts.after_install, Tag.POST_IN, Tag.POST_IN_PROGRAM),
         (scripts.before_remove, Tag.PRE_UN, Tag.PRE_UN_PROGRAM),
         (scripts.after_remove, Tag.POST_UN, Tag.POST_UN_PROGRAM),
+        (scripts.after_transaction, Tag.POST_TRANSACTION, Tag.POST_TRANSACTION_PROGRAM),
     ):
         if text.strip():
             header.text(tag, f"{text.strip()}\n")

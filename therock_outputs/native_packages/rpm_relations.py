@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from posixpath import basename
 
 from therock_outputs.errors import UsageError
@@ -27,8 +28,8 @@ _SENSES = {
     ">": _GREATER,
 }
 _INTERPRETER, _POST, _PREUN, _POSTUN = 1 << 8, 1 << 10, 1 << 11, 1 << 12
+_POST_TRANSACTION = 1 << 5
 _FOUND_REQUIRED, _FOUND_PROVIDED, _RPMLIB = 1 << 14, 1 << 15, 1 << 24
-_DEBUGGER = "amdrocm-debugger"
 _RELATION = re.compile(r"(\S+)\s+(<=|>=|=|<|>)\s+(\S+)")
 _ISA = {"x86_64": "(x86-64)", "aarch64": "(aarch-64)"}
 
@@ -45,7 +46,7 @@ class _Relation:
 def elf_relations(plan: PackagePlan, entries: Sequence[Entry]) -> tuple[set[str], set[str]]:
     """What the ELF files provide and require, as rpm's generator finds it.
 
-    The debugger loads the Python that it finds, so it requires none.
+    Less what the definition leaves out: the debugger loads the Python that it finds.
     """
     provides: set[str] = set()
     requires: set[str] = set()
@@ -53,9 +54,9 @@ def elf_relations(plan: PackagePlan, entries: Sequence[Entry]) -> tuple[set[str]
         if entry.file is not None and (elf := entry.file.elf) is not None:
             provides.update(elf.provides_as(basename(entry.path)))
             requires.update(elf.requires_with(entry.mode))
-    if plan.name.startswith(_DEBUGGER):
-        requires = {name for name in requires if not name.startswith("libpython")}
-    return provides, requires
+    ignored = plan.ignored_requires
+    kept = {name for name in requires if not any(fnmatchcase(name, one) for one in ignored)}
+    return provides, kept
 
 
 def add_relations(
@@ -83,6 +84,7 @@ def add_relations(
         (plan.scripts.after_install, _POST),
         (plan.scripts.before_remove, _PREUN),
         (plan.scripts.after_remove, _POSTUN),
+        (plan.scripts.after_transaction, _POST_TRANSACTION),
     ):
         if text.strip():
             requires.add(_Relation(SHELL, "", flag | _INTERPRETER))

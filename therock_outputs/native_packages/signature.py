@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 
-from therock_outputs.errors import NotFoundError, UsageError
+from therock_outputs.signing import Signer
 
 __all__ = ["Signature", "sign"]
 
@@ -31,27 +30,6 @@ class Signature:
         return self.data[1 + length + 2] in _RSA
 
 
-def sign(data: bytes, key: str) -> Signature:
-    """Sign bytes with a secret key of the user's keyring.
-
-    UsageError when GPG cannot sign with it.
-    """
-    command = [
-        "gpg",
-        "--batch",
-        "--no-tty",
-        "--no-armor",
-        "--digest-algo",
-        "sha256",
-        "--local-user",
-        key,
-        "--detach-sign",
-    ]
-    try:
-        done = subprocess.run(command, input=data, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise NotFoundError("gpg is not there to sign with; install GnuPG") from None
-    if done.returncode or not done.stdout:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise UsageError(f"gpg cannot sign with the key {key!r} ({lines[-1]}); check --sign-key")
-    return Signature(done.stdout)
+def sign(data: bytes, signer: Signer, mtime: int) -> Signature:
+    """Sign bytes; the same ones get the same signature of one key."""
+    return Signature(signer.sign_binary(data, mtime=mtime))

@@ -244,7 +244,7 @@ def _json(document: Mapping[str, Any]) -> bytes:
 def _document(data: bytes, label: str) -> Mapping[str, Any]:
     try:
         document = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(label, f"it is not JSON ({error})") from error
     if not isinstance(document, dict):
         raise _wrong(label, "it is no object")

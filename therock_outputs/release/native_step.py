@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from therock_outputs.indexes.repositories import (
     PublishedRepository,
     RepositoryPackage,
     RepositorySettings,
+    Signer,
     open_signer,
     package_path,
     publish_packages,
@@ -47,6 +48,7 @@ __all__ = [
     "plan_native_step",
     "publish_native",
     "repository_place",
+    "signer_of",
 ]
 
 NATIVE_STEP = "native"
@@ -127,6 +129,14 @@ def publish_native(release: Release, progress: Progress | None = None) -> list[T
     return done
 
 
+@contextmanager
+def signer_of(release: Release) -> Iterator[Signer | None]:
+    """What signs packages and repositories; None: nobody."""
+    key = release.options.native.sign_key
+    with open_signer(key) if key else nullcontext() as signer:
+        yield signer
+
+
 def by_format(outputs: Iterable[Output]) -> dict[PackageFormat, list[Output]]:
     """Packages by what they are."""
     kinds: dict[PackageFormat, list[Output]] = {}
@@ -204,7 +214,10 @@ def _build(release: Release, plan: NativePlan) -> tuple[Output, ...]:
         shutil.rmtree(directory, ignore_errors=True)
     used = set(plan.archives)
     archives = [a for a in release.archives if a.name.filename in used]
-    with release.console.progress("package", sum(a.size for a in archives)) as progress:
+    with (
+        signer_of(release) as signer,
+        release.console.progress("package", sum(a.size for a in archives)) as progress,
+    ):
         result = build_native_packages(
             plan.packages,
             [ArchiveFile(a.name, a.path, a.sha256) for a in archives],
@@ -214,7 +227,7 @@ def _build(release: Release, plan: NativePlan) -> tuple[Output, ...]:
             jobs=release.jobs,
             compression=release.options.native.compression,
             keep_runpath=release.options.native.keep_runpath,
-            sign_key=release.options.native.sign_key,
+            signer=signer,
             logs_dir=_logs(release),
             progress=progress.advance,
         )
@@ -240,8 +253,8 @@ class _Publisher:
     def __call__(
         self, place: StorageLocation, kind: PackageFormat, packages: Sequence[Output]
     ) -> PublishedRepository:
-        release, key = self.release, self.release.options.native.sign_key
-        with open_signer(key) if key else nullcontext() as signer:
+        release = self.release
+        with signer_of(release) as signer:
             return publish_packages(
                 self.storage,
                 place,

@@ -13,7 +13,7 @@ import pytest
 from tests.indexes.repositories.site import MTIME, gpg, keyring
 from therock_outputs.errors import IntegrityError, NotFoundError, OutputsError, UsageError
 from therock_outputs.indexes.repositories import Signer, open_signer
-from therock_outputs.indexes.repositories.signing import fingerprint_of
+from therock_outputs.signing import fingerprint_of
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from therock_outputs.indexes.repositories.publish import (
     unlist_package,
     unlist_packages,
 )
-from therock_outputs.indexes.repositories.signing import PUBLIC_KEY, Signer, open_signer
 from therock_outputs.indexes.repositories.snippets import Snippet, apt_snippets, rpm_snippets
+from therock_outputs.signing import PUBLIC_KEY, Signer, open_signer
 
 __all__ = [
     "PUBLIC_KEY",

@@ -21,9 +21,9 @@ from therock_outputs.indexes.repositories.entry import (
     PublishedRepository,
     RepositorySettings,
 )
-from therock_outputs.indexes.repositories.signing import PUBLIC_KEY, Signer, fingerprint_of
 from therock_outputs.indexes.repositories.stored import StoredRepository, by_path, in_order
 from therock_outputs.layout import PackageFormat, StorageLocation
+from therock_outputs.signing import PUBLIC_KEY, Signer, fingerprint_of
 from therock_outputs.storage import IfExists, ObjectInfo, Storage, Transfer, Upload
 from therock_outputs.storage.dry_run import DryRunStorage
 from therock_outputs.storage.parallel import run_parallel

@@ -17,9 +17,9 @@ from therock_outputs.indexes.repositories.entry import (
     RepositorySettings,
 )
 from therock_outputs.indexes.repositories.publication import FORMATS, open_publication
-from therock_outputs.indexes.repositories.signing import Signer
 from therock_outputs.indexes.repositories.stored import UNLISTED, StoredRepository, parse_unlisted
 from therock_outputs.layout import PackageFormat, StorageLocation
+from therock_outputs.signing import Signer
 from therock_outputs.storage import Progress, Storage, Upload
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.storage.local_io import os_errors

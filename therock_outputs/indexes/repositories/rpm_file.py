@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -47,12 +46,12 @@ def records_of(headers: bytes, path: str, size: int, sha256: str) -> tuple[bytes
     createrepo_c = _createrepo()
     # It reads files only, takes a digest of what it is given, and is then told the
     # one of the whole package.
-    with tempfile.NamedTemporaryFile(prefix="headers-", suffix=".rpm") as file:
+    with open(os.memfd_create("headers"), "wb") as file:  # noqa: PTH123 - in memory
         file.write(headers)
         file.flush()
         try:
             package = createrepo_c.package_from_rpm(
-                file.name, createrepo_c.SHA256, path, None, _CHANGES
+                f"/proc/self/fd/{file.fileno()}", createrepo_c.SHA256, path, None, _CHANGES
             )
         except (createrepo_c.CreaterepoCError, OSError) as error:
             raise IntegrityError(

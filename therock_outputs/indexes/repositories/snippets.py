@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from therock_outputs.errors import UsageError
-from therock_outputs.indexes.repositories.signing import PUBLIC_KEY
+from therock_outputs.signing import PUBLIC_KEY
 
 __all__ = ["Snippet", "apt_snippets", "rpm_snippets"]
 

@@ -1,4 +1,4 @@
-"""Signatures of a repository's metadata, made by the gpg of this machine.
+"""Signatures of packages and of a repository's metadata, made by the gpg of this machine.
 
 A signature is a function of the text, the key and a given time, so that unchanged metadata keeps
 its signature: the time is the metadata's own, or that of the key's making where the key is newer,
@@ -45,12 +45,19 @@ class Signer:
 
     def sign(self, data: bytes, *, mtime: int, clear: bool) -> bytes:
         """A detached signature, or the text with one in it (``clear``); both armored."""
+        return self._sign(data, mtime, "--armor", "--clear-sign" if clear else "--detach-sign")
+
+    def sign_binary(self, data: bytes, *, mtime: int) -> bytes:
+        """A detached signature as an OpenPGP packet."""
+        return self._sign(data, mtime, "--no-armor", "--detach-sign")
+
+    def _sign(self, data: bytes, mtime: int, armor: str, form: str) -> bytes:
         when = max(mtime, self.created)
         words = [
-            *("--armor", "--pinentry-mode", "error", "--digest-algo", "SHA256"),
+            *(armor, "--pinentry-mode", "error", "--digest-algo", "SHA256"),
             # A frozen clock; an agent has none, so only what gpg itself writes changes.
             *("--faked-system-time", f"{when}!", "--local-user", self.fingerprint),
-            "--clear-sign" if clear else "--detach-sign",
+            form,
         ]
         return _gpg(words, self.environ, data, f"key {self.fingerprint} cannot sign")
 
