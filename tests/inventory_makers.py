@@ -36,17 +36,22 @@ FAMILIES = GpuFamilies.load()
 
 
 def member(text: str) -> StageMember:
-    """``dir/``, ``file``, ``file:content``, ``link -> target`` or ``name = file`` (a hard link)."""
+    """``dir/``, ``file``, ``file:content``, ``link -> target`` or ``name = file`` (a hard link).
+
+    Files are machine code, but for headers.
+    """
     if " -> " in text:
         path, link = text.split(" -> ")
         return StageMember(path, Kind.SYMLINK, 0o777, link=link)
     if " = " in text:
         path, link = text.split(" = ")
-        return StageMember(path, Kind.HARDLINK, 0o644, link=link, digest=_digest(link))
+        digest = _digest(link)
+        return StageMember(path, Kind.HARDLINK, 0o644, link=link, digest=digest, is_code=True)
     if text.endswith("/"):
         return StageMember(text[:-1], Kind.DIRECTORY, 0o755)
     path, _, content = text.partition(":")
-    return StageMember(path, Kind.FILE, 0o644, len(content), digest=_digest(content or path))
+    digest, is_code = _digest(content or path), not path.endswith(".h")
+    return StageMember(path, Kind.FILE, 0o644, len(content), digest=digest, is_code=is_code)
 
 
 def _digest(content: str) -> str:

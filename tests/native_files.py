@@ -58,11 +58,12 @@ def rpm(
     requires: str = "",
     content: str = "content",
     epoch: int | None = None,
+    architecture: str = "x86_64",
 ) -> tuple[str, bytes]:
     """A package with one file, made by rpmbuild; the same bytes for the same words."""
     spec = (
         f"Name: {name}\nVersion: {version}\nRelease: 1\nSummary: test package\nLicense: MIT\n"
-        "BuildArch: x86_64\nAutoReqProv: no\n"
+        f"BuildArch: {architecture}\nAutoReqProv: no\n"
         + (f"Epoch: {epoch}\n" if epoch is not None else "")
         + (f"Requires: {requires}\n" if requires else "")
         + f"%description\nA test & <package>.\n%install\nmkdir -p %{{buildroot}}/opt/rocm/share\n"

@@ -11,6 +11,7 @@ import pytest
 
 from therock_outputs.artifacts.sample_elf import (
     gpu_code_object,
+    object_file,
     program,
     shared_library,
     static_library,
@@ -103,3 +104,18 @@ def test_static_library_has_one_member(data: bytes) -> None:
     assert library.startswith(b"!<arch>\na.o/ ")
     assert len(library) % 2 == 0
     assert library[8 + 60 :].rstrip(b"\n") == data
+
+
+def test_linker_finds_the_function_of_a_static_library(tmp_path: Path) -> None:
+    archive = tmp_path / "liba.a"
+    archive.write_bytes(static_library("a.o", object_file("begin", b"\xc3")))
+    program = tmp_path / "program.c"
+    program.write_text("void begin(void);\nint main(void) { begin(); return 0; }\n")
+    # A linker wants an index of the library's symbols.
+    subprocess.run(["ranlib", str(archive)], check=True)
+    subprocess.run(
+        ["gcc", "-Wl,--fatal-warnings", "-o", "program", "program.c", "liba.a"],
+        cwd=tmp_path,
+        check=True,
+    )
+    assert subprocess.run([str(tmp_path / "program")], check=False).returncode == 0

@@ -94,3 +94,20 @@ def test_what_is_no_archive_is_refused_by_name(tmp_path: Path) -> None:
     bad = write(tmp_path, "b_lib_generic", make.file(f"{ONE}/../x"))
     with pytest.raises(IntegrityError, match=r"b_lib_generic\.tar\.zst.*climbs out"):
         read_inventory([good, bad], jobs=2)
+
+
+def test_machine_code_is_told_by_how_it_begins(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "a_lib_generic",
+        make.file(f"{ONE}/lib/liba.so", b"\x7fELF and more"),
+        make.file(f"{ONE}/lib/liba.a", b"!<arch>\n"),
+        make.hardlink(f"{ONE}/lib/libb.so", f"{ONE}/lib/liba.so"),
+        make.file(f"{ONE}/lib/short", b"\x7fEL"),
+        make.file(f"{ONE}/include/a.h", b"int a;"),
+        make.file(f"{ONE}/empty", b""),
+        stages=(ONE,),
+    )
+    (archive,) = read_inventory([path]).archives
+    code = {member.path for member in archive.stages[ONE] if member.is_code}
+    assert code == {"lib/liba.so", "lib/liba.a", "lib/libb.so"}

@@ -862,3 +862,33 @@ def test_circles_are_reported_once_and_planned() -> None:
     planned = plan(text, {"a_lib_generic": stages})
     assert planned.cycles == (("amdrocm-a", "amdrocm-b", "amdrocm-c"),)
     assert len(by_name(planned)) == 8
+
+
+# ------------------------------------------------------------------------------ architectures
+
+
+def test_packages_without_machine_code_are_for_every_architecture() -> None:
+    made = plan(
+        """
+        [amdrocm-a]
+        files.a.x = ["lib"]
+        [amdrocm-a-devel]
+        files.a.x = ["dev"]
+        """,
+        {"a_lib_generic": {"a/x/stage": ["lib/a.so"]}, "a_dev_generic": {"a/x/stage": ["a.h"]}},
+    )
+    for kind, ours, every in (
+        (PackageFormat.DEB, "amd64", "all"),
+        (PackageFormat.RPM, "x86_64", "noarch"),
+    ):
+        dev = "dev" if kind is PackageFormat.DEB else "devel"
+        found = {name: package.architecture for name, package in by_name(made, kind).items()}
+        assert found == {
+            "amdrocm-a": every,
+            "amdrocm-a7.13": ours,
+            f"amdrocm-a-{dev}": every,
+            f"amdrocm-a-{dev}7.13": every,
+        }
+    reason = "None of them is machine code, so it is for every architecture."
+    assert reason in by_name(made)["amdrocm-a-dev7.13"].reasons
+    assert reason not in by_name(made)["amdrocm-a7.13"].reasons

@@ -470,3 +470,46 @@ def test_a_signature_that_has_no_room_is_told(tmp_path: Path) -> None:
     )
     told = str(result.failures[0].error)
     assert "a signature of 2505 bytes is longer than 2048; sign with" in told
+
+
+def test_rpm_knows_documents_licences_and_catalogues(tmp_path: Path) -> None:
+    archive = make_archive(
+        tmp_path,
+        {
+            "share/doc/amdx/README.md": b"read",
+            "share/doc/amdx/LICENSE.md": b"may",
+            "share/man/man1/amdx.1": b"man",
+            "share/locale/de/LC_MESSAGES/amdx.mo": b"hallo",
+            "share/amdx/README.md": b"of the program",
+        },
+    )
+    built = build_both(tmp_path, [archive])
+    form = "[%{FILENAMES} %{FILEFLAGS:fflags} %{FILELANGS}\\n]"
+    listed = [line.split(" ") for line in run("rpm", "-qp", "--qf", form, built.rpm).splitlines()]
+    marked = {path.removeprefix(f"{PREFIX}/"): (f, lang) for path, f, lang in listed if f or lang}
+    assert marked == {
+        "share/doc/amdx/README.md": ("d", ""),
+        "share/doc/amdx/LICENSE.md": ("l", ""),
+        "share/man/man1/amdx.1": ("d", ""),
+        "share/locale/de/LC_MESSAGES/amdx.mo": ("", "de"),
+    }
+
+
+def test_deb_declares_to_lintian_what_concerns_it(tmp_path: Path) -> None:
+    library = make_archive(tmp_path / "library", {"lib/liba.so.1": executable(LIBRARY)})
+    data = make_archive(tmp_path / "data", {"share/a": b"data"})
+    declared = {}
+    for name, archives in (("library", [library]), ("data", [data]), ("gatherer", [])):
+        root = extract_deb(build_both(tmp_path / name, archives, name=name).deb, tmp_path / "root")
+        path = root / "usr/share/lintian/overrides" / name
+        declared[name] = path.read_text().splitlines() if path.exists() else []
+    tags = {
+        name: [line for line in lines if not line.startswith("# ")]
+        for name, lines in declared.items()
+    }
+    assert tags == {
+        "library": ["library: dir-or-file-in-opt", "library: shared-library-is-executable"],
+        "data": ["data: dir-or-file-in-opt"],
+        "gatherer": [],
+    }
+    assert declared["data"][0].startswith("# ROCm is installed below /opt, where the FHS has")

@@ -14,6 +14,7 @@ from therock_outputs.artifacts.entries import Entry
 from therock_outputs.artifacts.names import Component, base_target
 from therock_outputs.artifacts.sample_elf import (
     gpu_code_object,
+    object_file,
     program,
     shared_library,
     static_library,
@@ -25,6 +26,7 @@ PER_TARGET_ARTIFACTS = frozenset({"blas", "rand", "fft", "miopen"})
 """The artifacts that are built for each family, or split by GPU target."""
 
 _RUNPATH = "$ORIGIN:$ORIGIN/rocm_sysdeps/lib:$ORIGIN/host-math/lib:$ORIGIN/llvm/lib"
+_LIBC = "libc.so.6"
 _PROGRAM_RUNPATH = "$ORIGIN/../lib:$ORIGIN/../lib/llvm/lib:$ORIGIN/../lib/rocm_sysdeps/lib"
 _CODE_SIZE = 256 << 10
 """Bytes of one GPU code object; real ones go up to some MB."""
@@ -207,7 +209,7 @@ def _library_pieces(library: _Library) -> Iterator[Piece]:
     binary = shared_library(
         soname,
         library.functions,
-        needed=library.needed,
+        needed=[*library.needed, _LIBC],
         runpath=library.runpath,
         payload=payload,
     )
@@ -243,7 +245,9 @@ def _base_pieces(version: str) -> Iterator[Piece]:
     core = ("base", Component.LIB, "base/rocm-core/stage")
     yield Piece.file(core, ".info/version", f"{version}\n")
     dev = ("base", Component.DEV, _SMI)
-    yield Piece.file(dev, "lib/librocm_smi64.a", static_library("rsmi.o", b"\0" * 64))
+    yield Piece.file(
+        dev, "lib/librocm_smi64.a", static_library("rsmi.o", object_file("rsmi_init", b"\xc3"))
+    )
     run = ("base", Component.RUN, _SMI)
     script = "#!/usr/bin/env python3\nprint('no GPU in the sample run')\n"
     yield Piece.file(run, "libexec/rocm_smi/rocm_smi.py", script, executable=True)
@@ -260,7 +264,7 @@ def _compiler_pieces(version: str) -> Iterator[Piece]:
     for tool in ("clang-22", "lld", "offload-arch"):
         binary = program(
             f": {tool} of the sample run, ROCm {version}\n",
-            needed=["libLLVM.so.22"],
+            needed=["libLLVM.so.22", _LIBC],
             runpath="$ORIGIN/../lib:$ORIGIN/../../rocm_sysdeps/lib",
         )
         yield Piece.file(run, f"{tools}/{tool}", binary, executable=True)
@@ -287,7 +291,7 @@ def _compiler_pieces(version: str) -> Iterator[Piece]:
     hipcc = ("amd-llvm", Component.RUN, "compiler/hipcc/stage")
     for tool in ("hipcc", "hipconfig"):
         message = f": {tool} of the sample run, ROCm {version}\n"
-        yield Piece.file(hipcc, f"bin/{tool}", program(message), executable=True)
+        yield Piece.file(hipcc, f"bin/{tool}", program(message, needed=[_LIBC]), executable=True)
 
 
 def _program_pieces(version: str) -> Iterator[Piece]:
@@ -302,7 +306,7 @@ def _program_pieces(version: str) -> Iterator[Piece]:
     )
     for artifact, component, stage, name, needed in programs:
         message = f": {name} of the sample run, ROCm {version}\n"
-        binary = program(message, needed=[needed], runpath=_PROGRAM_RUNPATH)
+        binary = program(message, needed=[needed, _LIBC], runpath=_PROGRAM_RUNPATH)
         yield Piece.file((artifact, component, stage), f"bin/{name}", binary, executable=True)
     run = ("core-runtime", Component.RUN, _ROCMINFO)
     yield Piece.symlink(run, "bin/rocm_info", "rocminfo")

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["gpu_code_object", "program", "shared_library", "static_library"]
+__all__ = ["gpu_code_object", "object_file", "program", "shared_library", "static_library"]
 
 _PAGE = 0x1000
 _FILE_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -22,7 +22,7 @@ _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _DYNAMIC = struct.Struct("<QQ")
 
-_ET_DYN = 3
+_ET_REL, _ET_DYN = 1, 3
 _EM_X86_64, _EM_AMDGPU = 62, 224
 _INTERPRETER = b"/lib64/ld-linux-x86-64.so.2\0"
 _GLOBAL_FUNCTION = 0x12
@@ -37,17 +37,20 @@ class _Segment(enum.IntEnum):
     NOTE = 4
     PHDR = 6
     GNU_STACK = 0x6474E551
+    GNU_RELRO = 0x6474E552
 
 
 class _Type(enum.IntEnum):
     """Section types."""
 
     PROGBITS = 1
+    SYMTAB = 2
     STRTAB = 3
     HASH = 5
     DYNAMIC = 6
     NOTE = 7
     DYNSYM = 11
+    GNU_HASH = 0x6FFFFFF6
 
 
 class _Tag(enum.IntEnum):
@@ -62,6 +65,7 @@ class _Tag(enum.IntEnum):
     SYMENT = 11
     SONAME = 14
     RUNPATH = 29
+    GNU_HASH = 0x6FFFFEF5
     FLAGS_1 = 0x6FFFFFFB
 
 
@@ -164,6 +168,34 @@ def gpu_code_object(target: str, size: int) -> bytes:
     return header + target.encode() + b"\0" + noise + bytes(size - size // 2)
 
 
+def object_file(function: str, code: bytes) -> bytes:
+    """What a compiler makes of one function, for a linker."""
+    names, strings = _Strings(), _Strings()
+    symbol = _SYMBOL.pack(strings.add(function), _GLOBAL_FUNCTION, 0, 1, 0, len(code))
+    called = [names.add(n) for n in (".text", ".note.GNU-stack", ".symtab", ".strtab", ".shstrtab")]
+    sections = (
+        # kind, flags, content, link, first global symbol, alignment, size of an item
+        (_Type.PROGBITS, _ALLOCATED | _EXECUTABLE, code, 0, 0, 1, 0),
+        (_Type.PROGBITS, 0, b"", 0, 0, 1, 0),
+        (_Type.SYMTAB, 0, bytes(_SYMBOL.size) + symbol, 4, 1, 8, _SYMBOL.size),
+        (_Type.STRTAB, 0, bytes(strings.data), 0, 0, 1, 0),
+        (_Type.STRTAB, 0, bytes(names.data), 0, 0, 1, 0),
+    )
+    data, headers = bytearray(_FILE_HEADER.size), bytearray(_SECTION_HEADER.size)
+    for name, (kind, flags, content, link, info, align, item) in zip(called, sections, strict=True):
+        data += bytes(_round_up(len(data), align) - len(data))
+        headers += _SECTION_HEADER.pack(
+            name, kind, flags, 0, len(data), len(content), link, info, align, item
+        )
+        data += content
+    data += bytes(_round_up(len(data), 8) - len(data))
+    data[: _FILE_HEADER.size] = _FILE_HEADER.pack(
+        b"\x7fELF" + bytes([2, 1, 1]) + bytes(9), _ET_REL, _EM_X86_64, 1, 0, 0, len(data), 0,
+        _FILE_HEADER.size, 0, 0, _SECTION_HEADER.size, len(sections) + 1, len(sections),
+    )  # fmt: skip
+    return bytes(data + headers)
+
+
 def static_library(member: str, data: bytes) -> bytes:
     """An ``ar`` archive of one member, as a linker reads it."""
     head = f"{member + '/':<16}{0:<12}{0:<6}{0:<6}{'644':<8}{len(data):<10}`\n".encode()
@@ -190,6 +222,7 @@ def _dynamic_elf(
     names = [strings.add(name) for name, _, _ in symbols]
     entries += [
         (_Tag.HASH, ".hash"),
+        (_Tag.GNU_HASH, ".gnu.hash"),
         (_Tag.STRTAB, ".dynstr"),
         (_Tag.SYMTAB, ".dynsym"),
         (_Tag.STRSZ, len(strings.data)),
@@ -208,6 +241,9 @@ def _dynamic_elf(
             align=4,
         ),
         _Section(".hash", _Type.HASH, _hash_table(len(symbols)), link=".dynsym", entry_size=4),
+        _Section(
+            ".gnu.hash", _Type.GNU_HASH, _gnu_hash_table([s[0] for s in symbols]), link=".dynsym"
+        ),
         _Section(
             ".dynsym",
             _Type.DYNSYM,
@@ -228,7 +264,7 @@ def _dynamic_elf(
         link=".dynstr",
         entry_size=_DYNAMIC.size,
     )
-    segments = 8 if is_program else 6
+    segments = 9 if is_program else 7
     _place(read_only, text, dynamic, _FILE_HEADER.size + segments * _SEGMENT_HEADER.size)
     by_name = {section.name: section for section in (*read_only, text, dynamic)}
     text_index = len(read_only) + 1
@@ -252,6 +288,22 @@ def _hash_table(symbols: int) -> bytes:
     # One bucket with all symbols in a chain: slow to search, and there are few.
     chain = [0, *range(2, symbols + 1), 0] if symbols else [0]
     return struct.pack(f"<III{len(chain)}I", 1, symbols + 1, 1 if symbols else 0, *chain)
+
+
+def _gnu_hash_table(names: Sequence[str]) -> bytes:
+    # As above; the filter before the only bucket lets everything through.
+    hashes = [_gnu_hash(name) & ~1 for name in names]
+    if hashes:
+        hashes[-1] |= 1  # ends the chain
+    start = struct.pack("<IIIIQI", 1, 1, 1, 6, (1 << 64) - 1, 1 if names else 0)
+    return start + struct.pack(f"<{len(hashes)}I", *hashes)
+
+
+def _gnu_hash(name: str) -> int:
+    value = 5381
+    for byte in name.encode():
+        value = (value * 33 + byte) & 0xFFFFFFFF
+    return value
 
 
 def _place(read_only: list[_Section], text: _Section, dynamic: _Section, start: int) -> None:
@@ -317,11 +369,12 @@ def _segments(
         (_Segment.DYNAMIC, _READ | _WRITE, dynamic.offset, len(dynamic.data), 8),
         (_Segment.NOTE, _READ, note.offset, len(note.data), 4),
         (_Segment.GNU_STACK, _READ | _WRITE, 0, 0, 16),
+        (_Segment.GNU_RELRO, _READ, dynamic.offset, len(dynamic.data), 1),
     ]
     if is_program:
         # The loader wants these two before the first part that it loads.
         interp = by_name[".interp"]
-        size = 8 * _SEGMENT_HEADER.size
+        size = 9 * _SEGMENT_HEADER.size
         segments = [
             (_Segment.PHDR, _READ, _FILE_HEADER.size, size, 8),
             (_Segment.INTERP, _READ, interp.offset, len(interp.data), 1),

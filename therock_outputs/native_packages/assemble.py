@@ -190,6 +190,8 @@ class Assembler:
     ) -> PackagePlan:
         definition, options, kind = shape.definition, self._options, self._kind
         architecture = definition.architecture
+        if not any(content.is_code for content in contents):
+            architecture = "all"
         if kind is PackageFormat.RPM:
             architecture = _RPM_ARCHITECTURES[architecture]
         return PackagePlan(
@@ -274,8 +276,13 @@ class Assembler:
             archives = sorted({content.archive for content in contents if content.archive})
             whom = f" for {target}" if target else ""
             yield f"Its files{whom} are those of {', '.join(archives)}."
+            if not any(content.is_code for content in contents):
+                yield "None of them is machine code, so it is for every architecture."
         elif role.only_gathers:
-            yield "It holds no files, and pins what it depends on to its own version."
+            yield (
+                "It holds no files, so it is for every architecture, and pins what it depends on "
+                "to its own version."
+            )
         if definition.alternatives and role not in (Role.LATEST, Role.TARGET_LATEST):
             yield "It registers alternatives, by a score that grows with the version."
         yield from extra

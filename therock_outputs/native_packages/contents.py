@@ -73,6 +73,7 @@ def _content(member: StageMember, archive: str, stage: str, modes: Mapping[str, 
         archive=archive,
         stage=stage,
         digest=member.digest,
+        is_code=member.is_code,
     )
 
 

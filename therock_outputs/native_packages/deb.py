@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from posixpath import join
+from posixpath import basename, join
 from typing import BinaryIO
 
 from therock_outputs.artifacts.archives import Kind
@@ -15,6 +15,7 @@ from therock_outputs.errors import UsageError
 from therock_outputs.native_packages.documents import changelog, copyright_text
 from therock_outputs.native_packages.entries import Entry
 from therock_outputs.native_packages.files import StoredFile
+from therock_outputs.native_packages.lint import overrides
 from therock_outputs.native_packages.package import PackagePlan
 from therock_outputs.native_packages.packaging import Tools
 from therock_outputs.native_packages.payload import Payload
@@ -88,20 +89,24 @@ def _write_member(
 
 
 def _documents(plan: PackagePlan, entries: Sequence[Entry], tools: Tools) -> Iterator[Entry]:
-    """What Debian's policy wants beside a package's own files (12.5 and 12.7)."""
-    known = {entry.path for entry in entries}
+    """What Debian's policy wants beside a package's own files (12.5 and 12.7), and overrides."""
     directory = f"usr/share/doc/{plan.name}"
-    parts = directory.split("/")
-    for depth in range(1, len(parts) + 1):
-        if (path := "/".join(parts[:depth])) not in known:
-            yield Entry(path, Kind.DIRECTORY, 0o755)
     history = gzip.compress(changelog(plan, tools.mtime).encode(), 9, mtime=0)
-    for name, data in (
-        ("changelog.Debian.gz", history),
-        ("copyright", copyright_text(plan, tools.mtime).encode()),
-    ):
-        stored = tools.files.make(bytearray(data), name, plan.filename, rewrites=False)
-        yield Entry(join(directory, name), Kind.FILE, 0o644, "", stored)
+    documents = {
+        join(directory, "changelog.Debian.gz"): history,
+        join(directory, "copyright"): copyright_text(plan, tools.mtime).encode(),
+    }
+    if declared := overrides(plan, entries):
+        documents[f"usr/share/lintian/overrides/{plan.name}"] = declared.encode()
+    known = {entry.path for entry in entries}
+    for path, data in documents.items():
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            if (above := "/".join(parts[:depth])) not in known:
+                known.add(above)
+                yield Entry(above, Kind.DIRECTORY, 0o755)
+        stored = tools.files.make(bytearray(data), basename(path), plan.filename, rewrites=False)
+        yield Entry(path, Kind.FILE, 0o644, "", stored)
 
 
 def _write_data(entries: Sequence[Entry], write: Callable[[bytes], object], tools: Tools) -> None:

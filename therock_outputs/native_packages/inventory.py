@@ -15,6 +15,8 @@ from therock_outputs.storage.parallel import Stop, run_parallel
 __all__ = ["InventoriedArchive", "Inventory", "StageMember", "read_inventory"]
 
 _BLOCK = 1 << 20
+_CODE = (b"\x7fELF", b"!<arch>\n")
+"""How ELF files and static libraries begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class StageMember:
     """The stage that a hard link's file lies in; empty for its own."""
     digest: str = ""
     """SHA-256 of a file, or of the file that a hard link names."""
+    is_code: bool = False
+    """Whether a file begins as machine code does: as an ELF file or a static library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +85,42 @@ def _read(path: Path, stop: Stop) -> InventoriedArchive:
         raise IntegrityError(f"{path}: not the name of an artifact archive")
     with open_archive(path) as reader:
         stages: dict[str, list[StageMember]] = {stage: [] for stage in reader.stages}
-        digests: dict[str, str] = {}
+        seen: dict[str, tuple[str, bool]] = {}
         buffer = memoryview(bytearray(_BLOCK))
         for member in reader:
             stop.check()
-            digest = ""
+            found = ("", False)
             if member.kind is Kind.FILE:
-                digest = digests[member.name] = _digest(reader, buffer, stop)
+                found = seen[member.name] = _look(reader, buffer, stop)
             elif member.kind is Kind.HARDLINK:
-                digest = digests[member.name] = digests[member.link]
+                found = seen[member.name] = seen[member.link]
             if member.path:
-                stages[member.stage].append(_stage_member(member, digest, reader.stages))
+                stages[member.stage].append(_stage_member(member, *found, reader.stages))
     return InventoriedArchive(name, {stage: tuple(held) for stage, held in stages.items()})
 
 
-def _stage_member(member: Member, digest: str, stages: Sequence[str]) -> StageMember:
+def _stage_member(member: Member, digest: str, is_code: bool, stages: Sequence[str]) -> StageMember:
     link, link_stage = member.link, ""
     if member.kind is Kind.HARDLINK:
         own = member.stage + "/"
         owner = member.stage if link.startswith(own) else _stage_of(link, stages)
         link = link[len(owner) + 1 :]
         link_stage = "" if owner == member.stage else owner
-    return StageMember(member.path, member.kind, member.mode, member.size, link, link_stage, digest)
+    return StageMember(
+        member.path, member.kind, member.mode, member.size, link, link_stage, digest, is_code
+    )
 
 
 def _stage_of(name: str, stages: Sequence[str]) -> str:
     return next(stage for stage in stages if name.startswith(stage + "/"))
 
 
-def _digest(reader: ArchiveReader, buffer: memoryview, stop: Stop) -> str:
+def _look(reader: ArchiveReader, buffer: memoryview, stop: Stop) -> tuple[str, bool]:
+    """The SHA-256 of a file, and whether it begins as machine code does."""
     digest = hashlib.sha256()
+    start = b""
     while count := reader.readinto(buffer):
         digest.update(buffer[:count])
+        start = start or bytes(buffer[: min(count, 8)])
         stop.check()
-    return digest.hexdigest()
+    return digest.hexdigest(), start.startswith(_CODE)

@@ -29,6 +29,8 @@ class Content:
     """The stage directory that it lies in there."""
     digest: str = ""
     """SHA-256 of a file, or of the file that a hard link names, as the archive has it."""
+    is_code: bool = False
+    """Whether it is an ELF file or a static library, which make a package one machine's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ https://rpm-software-management.github.io/rpm/manual/format_v4.html tells what i
 from __future__ import annotations
 
 import hashlib
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ _SIGNATURE_ROOM = 2048
 _SHA256 = 8
 _ELF_32, _ELF_64 = 1, 2
 _WIDTH = 79
+_DOC, _LICENSE = 1 << 1, 1 << 7
+_DOCUMENT = re.compile(r"/share/(?:doc|man|info)/")
+_LICENCE_NAME = re.compile(r"LICEN[CS]E|COPYING|NOTICE", re.IGNORECASE)
+_CATALOGUE = re.compile(r"/share/locale/([^/]+)/LC_MESSAGES/[^/]+\.mo$")
 _READ = 1 << 20
 
 
@@ -213,13 +218,13 @@ def _add_files(header: Header, entries: Sequence[Entry], mtime: int, *, is_large
     )
     symlinks = [entry.link if entry.kind is Kind.SYMLINK else "" for entry in entries]
     header.texts(Tag.FILE_LINKS, symlinks)
-    header.int32(Tag.FILE_FLAGS, [0] * count)
+    header.int32(Tag.FILE_FLAGS, [_flags(entry) for entry in entries])
     header.texts(Tag.FILE_USERS, ["root"] * count)
     header.texts(Tag.FILE_GROUPS, ["root"] * count)
     header.int32(Tag.FILE_VERIFY_FLAGS, [0xFFFFFFFF] * count)
     header.int32(Tag.FILE_DEVICES, [1] * count)
     header.int32(Tag.FILE_INODES, [inodes[entry.inode] for entry in entries])
-    header.texts(Tag.FILE_LANGUAGES, [""] * count)
+    header.texts(Tag.FILE_LANGUAGES, [_language(entry) for entry in entries])
     header.int32(Tag.DIRECTORY_INDEXES, [places[_directory(entry)] for entry in entries])
     header.texts(Tag.BASE_NAMES, [basename(entry.path) for entry in entries])
     header.texts(Tag.DIRECTORY_NAMES, directories)
@@ -229,6 +234,19 @@ def _add_files(header: Header, entries: Sequence[Entry], mtime: int, *, is_large
 
 def _directory(entry: Entry) -> str:
     return f"/{dirname(entry.path)}/".replace("//", "/")
+
+
+def _flags(entry: Entry) -> int:
+    """Documents are what ``rpm -qd`` lists and ``--nodocs`` leaves out; licences always stay."""
+    if entry.kind is Kind.DIRECTORY or not _DOCUMENT.search(f"/{entry.path}"):
+        return 0
+    return _LICENSE if _LICENCE_NAME.match(basename(entry.path)) else _DOC
+
+
+def _language(entry: Entry) -> str:
+    """The language of a catalogue of messages."""
+    match = _CATALOGUE.search(f"/{entry.path}")
+    return match[1] if match else ""
 
 
 def _color(entry: Entry) -> int:

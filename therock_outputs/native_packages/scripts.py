@@ -32,10 +32,16 @@ drop_empty() {
 }
 """
 
-_ALTERNATIVES = """\
+_MARKING = """\
 marks={marks}
 mark="$marks/{package}"
 
+leave_mark() {{
+    mkdir -p "$mark"
+}}
+"""
+
+_ALTERNATIVES = """\
 each_alternative() {{
     # "$1" is called with a name, a link and a path below the prefix
 {alternatives}
@@ -58,8 +64,7 @@ register() {{
 }}
 
 register_all() {{
-    mkdir -p "$marks"
-    : >"$mark"
+    leave_mark
     if command -v update-alternatives >/dev/null 2>&1; then
         each_alternative register
     else
@@ -70,8 +75,7 @@ register_all() {{
 
 _UNREGISTER = """\
 unregister_all() {{
-    rm -f "$mark"
-    drop_empty "$marks"
+    drop_empty "$mark" "$marks"
     if [ -d "$marks" ]; then
         return 0  # another variant of this prefix needs them
     fi
@@ -89,7 +93,9 @@ case "$1" in
     configure | abort-upgrade | abort-remove | abort-deconfigure) register_all ;;
 esac
 """,
-    PackageFormat.RPM: "register_all\n",
+    # Files of the version before are still there, and those of packages that come later in the
+    # transaction are not; the mark is for what the transaction removes after this.
+    PackageFormat.RPM: "leave_mark\n",
 }
 _BEFORE_REMOVE = {
     PackageFormat.DEB: """\
@@ -158,17 +164,17 @@ def alternatives_scripts(context: ScriptContext, alternatives: Alternatives) -> 
     }
     kind = context.format
     prefix = "set -e\n" + _PREFIX[kind].format_map(values)
-    shared = prefix + _ALTERNATIVES.format_map(values)
-    register = _joined(shared, _REGISTER.format_map(values), _AFTER_INSTALL[kind])
+    marking = prefix + _MARKING.format_map(values)
+    shared = _joined(marking, _ALTERNATIVES.format_map(values))
+    register = _joined(shared, _REGISTER.format_map(values))
+    is_rpm = kind is PackageFormat.RPM
     return Scripts(
-        after_install=register,
+        after_install=_joined(marking if is_rpm else register, _AFTER_INSTALL[kind]),
         before_remove=_joined(
             shared, _DROP_EMPTY, _UNREGISTER.format_map(values), _BEFORE_REMOVE[kind]
         ),
         after_remove=_joined(prefix, _DROP_EMPTY, _AFTER_REMOVE[kind].format_map(values)),
-        # Where %post runs, files of the version before are still there, and those of packages
-        # that come later in the transaction are not.
-        after_transaction=register if kind is PackageFormat.RPM else "",
+        after_transaction=_joined(register, "register_all\n") if is_rpm else "",
     )
 
 

@@ -378,3 +378,13 @@ def test_dnf_checks_signatures_of_packages_when_told(
     refused = dnf.download("b")
     assert refused.code != 0
     assert "is not signed" in refused.text
+
+
+def test_dnf_takes_packages_for_every_architecture_from_the_repository_for_one(rpms: Shop) -> None:
+    rpms.publish(
+        rpm("rocm-all", requires="rocm-one = 1.0-1", architecture="noarch"), rpm("rocm-one")
+    )
+    dnf = rpms.dnf(signed=False)
+    assert dnf.available() == {"rocm-all-1.0-1", "rocm-one-1.0-1"}
+    assert dnf.download("rocm-all").code == 0
+    assert dnf.archives == {"rocm-all-1.0-1.noarch.rpm", "rocm-one-1.0-1.x86_64.rpm"}
