@@ -120,9 +120,11 @@ def unpack_base(tarball: Path, directory: Path) -> Path:
     (directory / "dev" / "null").touch()  # the machine's own is laid over it
     (directory / "etc/apt/apt.conf.d/99judges").write_text(_APT_CONFIG)
     (directory / "etc/dpkg/dpkg.cfg.d/judges").write_text("force-unsafe-io\n")
-    # dpkg takes any empty directory away that a removed package had, /opt too.
-    (directory / "opt/other").mkdir(parents=True)
-    (directory / "opt/other/file").write_text("of another vendor\n")
+    # dpkg takes any empty directory away that a removed package had, /opt too; where people have
+    # Debian, others have something in these.
+    for place in ("opt/other", "usr/share/lintian/overrides"):
+        (directory / place).mkdir(parents=True, exist_ok=True)
+        (directory / place / "file").write_text("of another vendor\n")
     # What is written in place, or locked, is not shared by hard links.
     for lock in directory.glob("var/lib/dpkg/**/[Ll]ock*"):
         lock.unlink()
