@@ -57,7 +57,9 @@ from therock_outputs.python_packages.plan import (
 
 RESULTS = Path(__file__).parent / "results" / "python_packages.json"
 VERSION = "7.13.0"
-LEVEL = 6
+ZLIB_LEVEL = 6
+LIMIT_LEVEL = 5
+"""The lowest that a package is made with."""
 CORES = os.cpu_count() or 1
 MB = 1 << 20
 CODE = (".co", ".hsaco", ".kpack")
@@ -66,7 +68,7 @@ CODE = (".co", ".hsaco", ".kpack")
 def plan_of(run: Path) -> tuple[PythonPackagePlan, list[ArchiveFile]]:
     """The plan for a run that is split by target, and its archives."""
     archives = archives_in(run)
-    options = PythonPackageOptions(version=VERSION, split=True, compression_level=LEVEL)
+    options = PythonPackageOptions(version=VERSION, split=True)
     plan = plan_python_packages([a.name for a in archives], options, GpuFamilies.load())
     return plan, [ArchiveFile(a.name, a.path, a.sha256) for a in archives]
 
@@ -187,7 +189,7 @@ def patchelf(*words: str | Path) -> str | None:
 def pack_wheel(tree: Path, path: Path) -> None:
     """A zip file with a RECORD."""
     record = []
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=ZLIB_LEVEL) as archive:
         for file in walk(tree):
             inner = file.relative_to(tree).as_posix()
             with file.open("rb") as stream:
@@ -201,7 +203,7 @@ def pack_devel(wheel: PlannedWheel, tree: Path, place: Path, taken: set[str], ou
     """One archive of what no runtime package has."""
     archive = tree / "rocm_sdk_devel/_devel.tar.gz"
     archive.parent.mkdir(exist_ok=True)
-    with tarfile.open(archive, "w:gz", compresslevel=LEVEL) as members:
+    with tarfile.open(archive, "w:gz", compresslevel=ZLIB_LEVEL) as members:
         for path in walk(place):
             inner = path.relative_to(place).as_posix()
             if path != archive and inner not in taken and not path.is_symlink():
@@ -217,7 +219,7 @@ def limit(run: Path) -> None:
 
     def work(data: bytearray) -> None:
         hashlib.sha256(data).digest()
-        deflate.deflate_compress(data, LEVEL)
+        deflate.deflate_compress(data, LIMIT_LEVEL)
 
     with ThreadPoolExecutor(CORES) as pool:
         pending = []

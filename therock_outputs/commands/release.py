@@ -205,7 +205,7 @@ def _python_options(settings: Settings, options: ChainOptions) -> PythonOptions:
         windows_families=tuple(options.windows_amdgpu_families),
         wheel_platform_tag=options.wheel_platform_tag,
         build_variant=options.build_variant,
-        compression_level=options.wheel_compression_level or PythonOptions().compression_level,
+        compression_level=options.wheel_compression_level,
         strict=options.strict,
         launcher_cc=options.launcher_cc,
     )

@@ -219,7 +219,7 @@ class _Finisher:
         self._mtime = mtime
         self._pool = pool
         self._catalog = Catalog.load()
-        self._level = plan.options.compression_level
+        self._level = plan.options.level_of(PackageKind.DEVEL)
 
     def finish(self) -> list[WrittenFile]:
         """Write the rest of every package."""

@@ -148,7 +148,7 @@ class Collector:
         self._progress = progress or (lambda _label, _count: None)
         self._pending: deque[_Pending] = deque()
         self._weight = 0
-        self._level = plan.options.compression_level
+        self._level = plan.options.level_of(PackageKind.DEVEL)
         self._reported = 0
 
     def read(self, name: ArchiveName, path: Path) -> None:
@@ -224,7 +224,6 @@ class Collector:
             member.path, name.filename, bool(member.mode & 0o111), member.size, runtime, devel
         )
         if member.size >= self._large:
-            self._settle_all()
             self._take_large(reader, item, is_elf=is_elf)
             return
         while self._pending and self._weight + item.size > self._budget:
@@ -260,6 +259,7 @@ class Collector:
     def _take_large(self, reader: ArchiveReader, item: _Pending, *, is_elf: bool) -> None:
         """Work on a file in slices, on all threads."""
         if not item.runtime:
+            self._settle_all()  # what was read before goes into the spool before
             digest, stored = digest_large_devel(
                 item.size,
                 reader.readinto,
@@ -283,11 +283,14 @@ class Collector:
             slice_size=max(1, self._large // _SLICES),
             in_flight=self._jobs + 1,
         )
+        # The pool had work while the file's headers were looked for; it is written in its turn.
+        self._settle_all()
         self._settle_result(item, Processed(packed, kind))
 
     def _level_of(self, item: _Pending) -> int:
         """The level to compress at; 0 where the file is only digested."""
-        return self._level if any(s.writer is not None for s in item.runtime) else 0
+        kinds = (s.wheel.kind for s in item.runtime if s.writer is not None)
+        return max(map(self._plan.options.level_of, kinds), default=0)
 
     # ------------------------------------------------------------------------ results
 

@@ -44,7 +44,8 @@ class PythonOptions:
     windows_families: tuple[str, ...] = ()
     wheel_platform_tag: str | None = None
     build_variant: str = ""
-    compression_level: int = 6
+    compression_level: int | None = None
+    """libdeflate's; None: what each kind of package is best made with."""
     strict: bool = False
     launcher_cc: str | None = None
 
