@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,7 +89,7 @@ def served(staging: Path) -> Iterator[str]:
                 document += line
             yield json.loads(document)["url"]
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # an interrupt is ignored by what a shell has put in the background
             process.wait()
 
 
