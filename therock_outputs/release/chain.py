@@ -18,8 +18,8 @@ from therock_outputs.places import Places
 from therock_outputs.python_packages.catalog import PackageKind
 from therock_outputs.release.state import Output, ReleaseState
 from therock_outputs.storage import Transfer
-from therock_outputs.tarballs.assemble import WrittenTarball
 from therock_outputs.tarballs.encoding import Encoding
+from therock_outputs.tarballs.write import WrittenTarball
 
 __all__ = [
     "NativeOptions",

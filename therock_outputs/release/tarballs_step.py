@@ -16,9 +16,9 @@ from therock_outputs.release.chain import PlannedFile, Release
 from therock_outputs.release.fetch_step import with_archives
 from therock_outputs.release.state import Output, fingerprint
 from therock_outputs.storage.files import sha256_of_file
-from therock_outputs.tarballs.assemble import WrittenTarball
 from therock_outputs.tarballs.build import SHA256SUMS, ArchiveFile, prepare_tarballs, write_prepared
 from therock_outputs.tarballs.plan import TarballOptions, TarballPlan, plan_tarballs
+from therock_outputs.tarballs.write import WrittenTarball
 
 __all__ = ["make_tarballs", "plan_tarballs_step"]
 

@@ -28,7 +28,7 @@ from therock_outputs.release.python_step import PYTHON_STEP, index_places, name_
 from therock_outputs.release.state import Output
 from therock_outputs.storage import IfExists
 from therock_outputs.storage.sums import read_sums
-from therock_outputs.tarballs.assemble import WrittenTarball
+from therock_outputs.tarballs.write import WrittenTarball
 
 __all__ = ["plan_upload_step", "upload"]
 

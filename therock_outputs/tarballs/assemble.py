@@ -1,31 +1,24 @@
-"""Put tarballs together from segments: no byte is compressed twice, no tree lies on disk."""
+"""What each tarball is made of: no byte is compressed twice, no tree lies on disk."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import deflate
 import zstandard
 
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.artifacts.tarheader import END_OF_ARCHIVE, RECORD, tar_header
-from therock_outputs.storage.local_io import os_errors, write_all
 from therock_outputs.tarballs.encoding import SEGMENT_SIZE, TarballFormat
 from therock_outputs.tarballs.index import Segment
 from therock_outputs.tarballs.overlay import Overlay
 from therock_outputs.tarballs.store import SegmentStore
 
-if TYPE_CHECKING:
-    from _hashlib import HASH
-
-__all__ = ["Assembly", "Part", "WrittenTarball", "assemble", "write_tarballs"]
+__all__ = ["Assembly", "Part", "assemble"]
 
 _IMPLIED_MODE = 0o755
 
@@ -54,17 +47,6 @@ class Assembly:
         return sum(part.size for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenTarball:
-    """A finished tarball."""
-
-    path: Path
-    size: int
-    sha256: str
-    contents: int | None
-    """Bytes of the tar file inside; None where only the tarball itself was read."""
-
-
 def assemble(
     path: Path, generic: Overlay, complete: Overlay, store: SegmentStore, mtime: int
 ) -> Assembly:
@@ -87,90 +69,6 @@ def assemble(
     length = sum(part.length for part in parts) + len(END_OF_ARCHIVE)
     parts.append(_extra(END_OF_ARCHIVE + bytes(-length % RECORD), store))
     return Assembly(path, tuple(parts))
-
-
-def write_tarballs(
-    assemblies: Sequence[Assembly],
-    store: SegmentStore,
-    *,
-    jobs: int,
-    progress: Callable[[str, int], None] | None = None,
-) -> tuple[WrittenTarball, ...]:
-    """Write each tarball beside its name and rename it.
-
-    What several tarballs begin with is digested once.
-    """
-    report = progress or (lambda _label, _count: None)
-    with ThreadPoolExecutor(jobs, "write") as pool:
-        writers: list[Future[WrittenTarball]] = []
-        for group in _groups(assemblies):
-            common = _common_parts(group)
-            state: Future[HASH] = Future()
-            for number, assembly in enumerate(group):
-                writer = _Writer(assembly, store, common, state, first=number == 0)
-                writers.append(pool.submit(writer.write, report))
-        by_path = {result.path: result for result in (writer.result() for writer in writers)}
-    return tuple(by_path[assembly.path] for assembly in assemblies)
-
-
-@dataclass(frozen=True, slots=True)
-class _Writer:
-    """The writing of one tarball; the first of a group digests the common parts for all."""
-
-    assembly: Assembly
-    store: SegmentStore
-    common: int
-    state: Future[HASH]
-    first: bool
-
-    def write(self, report: Callable[[str, int], None]) -> WrittenTarball:
-        path = self.assembly.path
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with os_errors(f"{path} cannot be written"):
-                with partial.open("wb", buffering=0) as file:
-                    digest = self._write_parts(file.fileno(), report)
-                partial.replace(path)
-        except BaseException as error:
-            if self.first and not self.state.done():
-                self.state.set_exception(error)
-            partial.unlink(missing_ok=True)
-            raise
-        return WrittenTarball(
-            path,
-            self.assembly.size,
-            digest,
-            sum(part.length for part in self.assembly.parts),
-        )
-
-    def _write_parts(self, descriptor: int, report: Callable[[str, int], None]) -> str:
-        digest, digesting = hashlib.sha256(), self.first
-        buffer = memoryview(bytearray(max(part.size for part in self.assembly.parts)))
-        for number, part in enumerate(self.assembly.parts):
-            if number == self.common and self.first:
-                self.state.set_result(digest.copy())
-            elif number == self.common:
-                digest, digesting = self.state.result().copy(), True
-            data = self.store.read_into(part.key, part.size, buffer)
-            if digesting:
-                digest.update(data)
-            write_all(data, descriptor)
-            report(self.assembly.path.name, part.size)
-        return digest.hexdigest()
-
-
-def _groups(assemblies: Sequence[Assembly]) -> Iterator[list[Assembly]]:
-    """Tarballs that begin with the same part."""
-    groups: dict[str, list[Assembly]] = {}
-    for assembly in assemblies:
-        groups.setdefault(assembly.parts[0].key, []).append(assembly)
-    yield from groups.values()
-
-
-def _common_parts(group: Sequence[Assembly]) -> int:
-    """How many parts all of them begin with; always less than any of them has."""
-    columns = zip(*(assembly.parts[:-1] for assembly in group), strict=False)
-    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def _directories(

@@ -16,17 +16,13 @@ from therock_outputs.errors import IntegrityError, NotFoundError
 from therock_outputs.storage import Progress
 from therock_outputs.storage.files import sha256_of_file
 from therock_outputs.storage.local_io import os_errors
-from therock_outputs.tarballs.assemble import (
-    Assembly,
-    WrittenTarball,
-    assemble,
-    write_tarballs,
-)
+from therock_outputs.tarballs.assemble import Assembly, assemble
 from therock_outputs.tarballs.encode import EncodeUnit, encode_archives
 from therock_outputs.tarballs.index import ArchiveIndex
 from therock_outputs.tarballs.overlay import Overlay
 from therock_outputs.tarballs.plan import PlannedTarball, TarballPlan
 from therock_outputs.tarballs.store import SegmentStore, write_whole
+from therock_outputs.tarballs.write import WrittenTarball, write_tarballs
 
 __all__ = [
     "SHA256SUMS",
