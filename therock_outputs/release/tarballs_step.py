@@ -131,8 +131,8 @@ def _build(release: Release, plan: TarballPlan) -> tuple[WrittenTarball, ...]:
             jobs=release.jobs,
             progress=progress.advance,
         )
-    with release.console.progress("write", prepared.size) as progress:
-        built = write_prepared(prepared, jobs=release.jobs, progress=progress.advance)
+    with prepared, release.console.progress("write", prepared.size) as progress:
+        built = write_prepared(prepared, progress=progress.advance)
     return built.tarballs
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from therock_outputs.artifacts.archives import ArchiveReader, Kind, Member, open_archive
 from therock_outputs.artifacts.tarheader import tar_header
@@ -46,6 +47,8 @@ class EncodeUnit:
     """Digest of the archive, verified by whoever made this unit."""
     mtime: int
     """Seconds since the epoch that every member gets."""
+    rank: int = 0
+    """Archives of a lower one are read first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +77,37 @@ def encode_archives(
     *,
     jobs: int,
     progress: Callable[[str, int], None] | None = None,
+    done: Callable[[EncodeUnit, ArchiveIndex], None] | None = None,
 ) -> tuple[ArchiveIndex, ...]:
     """The index of each archive, in the order given, from the store where it has them.
 
     ``progress`` gets an archive's name and the bytes of it just done: its file's size in all.
-    The result does not depend on ``jobs``. Raises IntegrityError for an archive that breaks a rule.
+    ``done`` is told of each archive whose segments are all stored, by one thread. The result does
+    not depend on ``jobs``. Raises IntegrityError for an archive that breaks a rule.
     """
     encoder = _Encoder(store, jobs, progress or (lambda _label, _count: None))
     readers = max(1, -(-jobs // _WORKERS_PER_READER))
     with os_errors("an archive cannot be read; fetch the run again"):
-        largest_first = sorted(units, key=lambda unit: -unit.path.stat().st_size)
+        ordered = sorted(units, key=lambda unit: (unit.rank, -unit.path.stat().st_size))
+
+    def index(unit: EncodeUnit) -> ArchiveIndex:
+        found = reading[unit].result()()
+        if done is not None:
+            done(unit, found)
+        return found
+
     with (
         ThreadPoolExecutor(jobs, "compress") as workers,
+        ThreadPoolExecutor(1, "index") as indexers,
         ThreadPoolExecutor(readers, "decode") as decoders,
     ):
         encoder.workers = workers
-        futures = {unit: decoders.submit(encoder.index_of, unit) for unit in largest_first}
+        reading = {unit: decoders.submit(encoder.read, unit) for unit in ordered}
+        # A reader goes on to the next archive while this one's last segments are compressed.
+        futures = {unit: indexers.submit(index, unit) for unit in ordered}
         try:
-            wait(futures.values(), return_when=FIRST_EXCEPTION)
+            work: list[Future[Any]] = [*reading.values(), *futures.values()]
+            wait(work, return_when=FIRST_EXCEPTION)
         finally:
             # Does nothing when all went well; else it ends the others within one segment.
             encoder.stop.set()
@@ -122,17 +138,24 @@ class _Encoder:
         for _ in range(2 * jobs + readers):
             self.free.put(memoryview(bytearray(SEGMENT_SIZE + _HEADROOM)))
 
-    def index_of(self, unit: EncodeUnit) -> ArchiveIndex:
-        """The archive's index: from the store when all that it names is there, else anew."""
+    def read(self, unit: EncodeUnit) -> Callable[[], ArchiveIndex]:
+        """Read an archive unless the store has it; what then waits for its index."""
         path = self.store.index_path(unit.sha256, unit.mtime)
-        index = self._stored_index(path)
-        if index is not None:
+        stored = self._stored_index(path)
+        if stored is not None:
             self.progress(unit.path.name, unit.path.stat().st_size)
-            return replace(index, archive=unit.path.name)  # its name may be another in this run
+            index = replace(stored, archive=unit.path.name)  # its name may be another in this run
+            return lambda: index
         with open_archive(unit.path) as reader:
-            index = _ArchiveEncoder(self, unit, reader).encode()
-        write_index(path, index)
-        return index
+            archive = _ArchiveEncoder(self, unit, reader)
+            archive.read()
+
+        def finish() -> ArchiveIndex:
+            index = archive.index()
+            write_index(path, index)
+            return index
+
+        return finish
 
     def compress(
         self, buffer: memoryview, pieces: Sequence[_Piece], label: str, consumed: int
@@ -184,8 +207,8 @@ class _ArchiveEncoder:
         self._pieces: list[_Piece] = []
         self._reported = 0
 
-    def encode(self) -> ArchiveIndex:
-        """Read all members, cut them into segments, wait for the workers."""
+    def read(self) -> None:
+        """Read all members, cut them into segments, hand those to the workers."""
         try:
             for member in self._reader:
                 self._add(member)
@@ -193,6 +216,9 @@ class _ArchiveEncoder:
         finally:
             if self._buffer is not None:
                 self._encoder.free.put(self._buffer)
+
+    def index(self) -> ArchiveIndex:
+        """Wait for the workers."""
         done = [job.result() for job in self._jobs]
         # What follows the last segment: the end of the tar file and of the compressed stream.
         rest = self._unit.path.stat().st_size - self._reported
