@@ -41,6 +41,8 @@ class Measurement:
     peak_rss_mb: float
     transfer_seconds: list[float]
     """Without starting Python; empty for a program that does not tell."""
+    server_cpu_seconds: list[float]
+    """What the server took to answer it, on the same cores."""
 
     @property
     def median(self) -> float:
@@ -63,10 +65,10 @@ def main() -> None:
         work = Path(work_name)
         (work / "root" / _BUCKET).mkdir(parents=True)
         shutil.copytree(run, work / "root" / _BUCKET / run.name, copy_function=_link_or_copy)
-        with _rclone(work / "root") as endpoint:
+        with _rclone(work / "root") as (endpoint, server):
             programs = _programs(endpoint, run.name, work)
-            _measure(programs, work, 1)  # the server computes its ETags once
-            measured = _measure(programs, work, arguments.repeat)
+            _measure(programs, work, 1, server, endpoint)  # the server computes its ETags once
+            measured = _measure(programs, work, arguments.repeat, server, endpoint)
         same = _same_trees(work / "therock_outputs", run, files)
     assert same, "what was fetched differs from the run"
     ours, theirs = measured["therock_outputs"], measured["s5cmd"]
@@ -87,7 +89,8 @@ def main() -> None:
     for name, value in measured.items():
         print(
             f"{name:16} median {value.median:.3f} s of {sorted(value.wall_seconds)}, "
-            f"CPU {statistics.median(value.cpu_seconds):.2f} s, {value.peak_rss_mb:.0f} MB"
+            f"CPU {statistics.median(value.cpu_seconds):.2f} s, {value.peak_rss_mb:.0f} MB, "
+            f"CPU of the server {statistics.median(value.server_cpu_seconds):.2f} s"
         )
     print(
         f"ratio of whole processes {result['ratio']:.2f}, of our transfer alone "
@@ -101,23 +104,25 @@ def _programs(endpoint: str, run: str, work: Path) -> dict[str, list[str]]:
     script = str(_HERE / "fetch_run.py")
     source = f"s3://{_BUCKET}/{run}/*"
     s5cmd = [str(tools / "s5cmd"), "--endpoint-url", endpoint, "cp", source]
-    cache = f"PYTHONPYCACHEPREFIX={work / 'pycache'}"
-    environment = [cache, f"AWS_ENDPOINT_URL_S3={endpoint}", f"PYTHONPATH={_HERE.parent}"]
-    python = ["env", *environment, sys.executable, script, _BUCKET, f"{run}/"]
+    python = [sys.executable, script, _BUCKET, f"{run}/"]
     return {
         "s5cmd": [*s5cmd, f"{work / 's5cmd'}/"],
         "therock_outputs": [*python, str(work / "therock_outputs")],
     }
 
 
-def _measure(programs: dict[str, list[str]], work: Path, repeat: int) -> dict[str, Measurement]:
+def _measure(
+    programs: dict[str, list[str]], work: Path, repeat: int, server: int, endpoint: str
+) -> dict[str, Measurement]:
     """Run the programs in turn, so that both see the same machine."""
-    found = {name: Measurement([], [], 0.0, []) for name in programs}
+    found = {name: Measurement([], [], 0.0, [], []) for name in programs}
     for _ in range(repeat):
         for name, command in programs.items():
             shutil.rmtree(work / name, ignore_errors=True)
             os.sync()  # the one before leaves 400 MB to be written
-            wall, cpu, peak, told = _time(command)
+            before = _cpu_of(server)
+            wall, cpu, peak, told = _time(command, endpoint, work)
+            found[name].server_cpu_seconds.append(round(_cpu_of(server) - before, 3))
             found[name].wall_seconds.append(round(wall, 3))
             found[name].cpu_seconds.append(round(cpu, 3))
             best = max(found[name].peak_rss_mb, peak)
@@ -126,11 +131,13 @@ def _measure(programs: dict[str, list[str]], work: Path, repeat: int) -> dict[st
     return found
 
 
-def _time(command: list[str]) -> tuple[float, float, float, list[float]]:
+def _time(command: list[str], endpoint: str, work: Path) -> tuple[float, float, float, list[float]]:
     """Wall seconds, CPU seconds and peak memory in MB of a whole process, and what it tells."""
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     environment = {**kept, **dict(zip(names, _KEYS, strict=True)), "AWS_REGION": "us-east-2"}
+    environment |= {"AWS_ENDPOINT_URL_S3": endpoint, "PYTHONPATH": str(_HERE.parent)}
+    environment["PYTHONPYCACHEPREFIX"] = str(work / "pycache")
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
@@ -144,16 +151,23 @@ def _time(command: list[str]) -> tuple[float, float, float, list[float]]:
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, told
 
 
+def _cpu_of(process: int) -> float:
+    """CPU seconds that a running process has taken: proc(5), fields 14 and 15."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def _rclone(root: Path) -> Iterator[str]:
-    """The server, by its address."""
+def _rclone(root: Path) -> Iterator[tuple[str, int]]:
+    """The server, by its address and its process."""
     tool = str(Path(sys.prefix) / "bin" / "rclone")
     command = [tool, "serve", "s3", "--addr", "127.0.0.1:0", "--config", os.devnull]
     command += ["--auth-key", ",".join(_KEYS), str(root)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            yield next(match[0] for line in process.stderr if (match := _ADDRESS.search(line)))
+            found = (match[0] for line in process.stderr if (match := _ADDRESS.search(line)))
+            yield next(found), process.pid
         finally:
             process.terminate()
 

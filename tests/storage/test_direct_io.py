@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from therock_outputs.storage.direct_io import BLOCK, DirectFile, Disk, block
+from therock_outputs.storage.direct_io import BLOCK, DirectFile, DirectStream, Disk, block
 
 _CONTENT = random.Random(4).randbytes(2 * BLOCK + 4096 + 17)
 
@@ -150,3 +150,41 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"(?i)symbolic links"):
         DirectFile(tmp_path / "file", Disk())
     assert (tmp_path / "elsewhere").read_text() == "kept"
+
+
+@pytest.mark.parametrize("step", [1 << 20, BLOCK, BLOCK + 5, 99_991])
+@pytest.mark.parametrize("rate", [2e9, 2e8], ids=["fast", "slow"])
+def test_a_stream_is_written_in_pieces_of_any_size(tmp_path: Path, step: int, rate: float) -> None:
+    content = _CONTENT * (17 if rate < 1e9 else 1)
+    with DirectStream(tmp_path / "file", Disk(_Clock(BLOCK / rate))) as stream:
+        for at in range(0, len(content), step):
+            stream.write(content[at : at + step])
+        stream.sync()
+    assert (tmp_path / "file").read_bytes() == content
+
+
+def test_a_stream_can_be_read_back_while_it_grows(tmp_path: Path) -> None:
+    seeded = random.Random(8)
+    with DirectStream(tmp_path / "file", Disk()) as stream:
+        stream.write(b"")
+        assert stream.read_back(0, 9) == b""
+        for end in range(0, len(_CONTENT), 700_001):
+            stream.write(_CONTENT[end : end + 700_001])
+            written = min(end + 700_001, len(_CONTENT))
+            for _ in range(20):
+                at = seeded.randrange(written)
+                piece = stream.read_back(at, 5_000)
+                assert piece
+                assert piece == _CONTENT[at : at + len(piece)]
+                assert len(piece) == min(5_000, written - at) or (at + len(piece)) % BLOCK == 0
+        stream.sync()
+    assert (tmp_path / "file").read_bytes() == _CONTENT
+
+
+def test_a_stream_goes_on_after_it_was_synced(tmp_path: Path) -> None:
+    with DirectStream(tmp_path / "file", Disk()) as stream:
+        for at in range(0, len(_CONTENT), 1_000_003):
+            stream.write(memoryview(_CONTENT)[at : at + 1_000_003])
+            stream.sync()
+            assert (tmp_path / "file").stat().st_size == min(at + 1_000_003, len(_CONTENT))
+    assert (tmp_path / "file").read_bytes() == _CONTENT

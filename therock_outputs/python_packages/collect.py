@@ -46,10 +46,11 @@ from therock_outputs.python_packages.trees import (
 )
 from therock_outputs.python_packages.wheel import WheelWriter
 from therock_outputs.storage import Progress
+from therock_outputs.storage.direct_io import Disk
 
 __all__ = ["Collection", "Collector", "DevelSink", "RuntimeSink"]
 
-_BUDGET = 224 << 20
+_BUDGET = 448 << 20
 _BUDGET_PER_JOB = 64 << 20
 """Bytes of files that are read and not yet written: the larger of the two."""
 _SLICES = 4
@@ -407,6 +408,7 @@ def open_collection(
     catalog, wanted = Catalog.load(), set(plan.wanted)
     names = set(plan.archives)
     collection = Collection([], [], spool)
+    disk = Disk()
     for wheel in plan.wheels:
         if wheel not in wanted and not names.issuperset(wheel.archives):
             continue
@@ -419,6 +421,6 @@ def open_collection(
         if wheel in wanted:
             path = output_dir / wheel.place
             path.parent.mkdir(parents=True, exist_ok=True)
-            writer = WheelWriter(path, mtime)
+            writer = WheelWriter(path, mtime, disk)
         collection.runtime.append(RuntimeSink(wheel, catalog[wheel.kind], tree, writer))
     return collection

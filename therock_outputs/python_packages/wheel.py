@@ -11,7 +11,6 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import struct
 import time
 from collections.abc import Iterable, Mapping
@@ -24,6 +23,7 @@ from typing import BinaryIO
 import deflate
 
 from therock_outputs.errors import ConflictError, OutputsError
+from therock_outputs.storage.direct_io import DirectStream, Disk
 
 __all__ = ["Packed", "RawMember", "WheelMetadata", "WheelWriter", "WrittenFile", "pack"]
 
@@ -178,11 +178,14 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
     Members go in the order in which they are added. Not for several threads.
     """
 
-    def __init__(self, path: Path, mtime: int) -> None:
-        """``mtime``: seconds since the epoch, clamped to what a zip file can say."""
+    def __init__(self, path: Path, mtime: int, disk: Disk | None = None) -> None:
+        """``mtime``: seconds since the epoch, clamped to what a zip file can say.
+
+        ``disk``: what wheels that are written to one directory have in common.
+        """
         self.path = path
         self._partial = path.with_name(f".{path.name}.partial")
-        self._file = self._partial.open("wb+", buffering=0)
+        self._file = DirectStream(self._partial, disk or Disk())
         self._digest = hashlib.sha256()
         self._offset = 0
         self._entries: dict[str, _Entry] = {}
@@ -196,7 +199,7 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
         trace: TracebackType | None,
     ) -> None:
         """Remove what was not finished."""
-        self._file.close()
+        self._file.__exit__(kind, error, trace)
         self._partial.unlink(missing_ok=True)
 
     def __contains__(self, name: str) -> bool:
@@ -230,7 +233,7 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
         self._begin(name, again, entry.compressed, executable=executable)
         at, left = entry.offset + self._header_size(entry), entry.compressed
         while left:
-            piece = os.pread(self._file.fileno(), min(left, _COPY), at)
+            piece = self._file.read_back(at, min(left, _COPY))
             if not piece:
                 raise OutputsError(f"{self._partial}: became shorter while it was written")
             self._write(piece)
@@ -285,7 +288,7 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
         else:
             self.add_like(record, packed, like)
         self._write_directory()
-        os.fsync(self._file.fileno())
+        self._file.sync()
         self._partial.replace(self.path)
         return WrittenFile(self.path, self._offset, self._digest.hexdigest())
 
@@ -361,10 +364,8 @@ class WheelWriter(AbstractContextManager["WheelWriter"]):
 
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         self._digest.update(data)
-        view = memoryview(data)
-        self._offset += len(view)
-        while view:
-            view = view[self._file.write(view) :]
+        self._file.write(data)
+        self._offset += memoryview(data).nbytes
 
 
 def _is_large(entry: _Entry) -> bool:

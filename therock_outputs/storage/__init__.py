@@ -16,9 +16,10 @@ from therock_outputs.storage.base import (
     Transfers,
     Upload,
 )
-from therock_outputs.storage.between import copy_between, open_storage
+from therock_outputs.storage.opening import open_storage
 
 if TYPE_CHECKING:
+    from therock_outputs.storage.between import copy_between
     from therock_outputs.storage.dry_run import DryRunStorage
     from therock_outputs.storage.files import SourceFile, content_type_of, files_to_upload
     from therock_outputs.storage.local import LocalStorage
@@ -52,6 +53,7 @@ _HOMES = {
     "S3Storage": "s3",
     "SourceFile": "files",
     "content_type_of": "files",
+    "copy_between": "between",
     "files_to_upload": "files",
 }
 

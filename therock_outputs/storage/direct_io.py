@@ -15,10 +15,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import TracebackType
 
-__all__ = ["BLOCK", "DirectFile", "Disk", "block"]
+__all__ = ["BLOCK", "DirectFile", "DirectStream", "Disk", "block"]
 
 BLOCK = 4 << 20
 """Bytes that are written at once."""
@@ -105,6 +106,12 @@ class DirectFile:
                 return
         _pwrite_all(self._plain_descriptor(), data, offset)
 
+    def sync(self) -> None:
+        """Wait until all is on the disk. Raises OSError."""
+        for descriptor in (self._direct, self._plain):
+            if descriptor is not None:
+                os.fsync(descriptor)
+
     def close(self) -> None:
         """Close it; the second time nothing happens."""
         descriptors = [self._direct, self._plain]
@@ -131,6 +138,54 @@ class DirectFile:
             if self._plain is None:
                 self._plain = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             return self._plain
+
+
+class DirectStream(AbstractContextManager["DirectStream"]):
+    """A new file, written from its front. Not for several threads."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self._file = DirectFile(path, disk)
+        self._space = block()
+        self._offset = 0
+        self._used = 0
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it; what was not synced may be missing."""
+        self._file.close()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append; the bytes are on their way to the disk a block at a time. Raises OSError."""
+        view = memoryview(data)
+        while view:
+            count = min(len(view), BLOCK - self._used)
+            self._space[self._used : self._used + count] = view[:count]
+            self._used += count
+            view = view[count:]
+            if self._used == BLOCK:
+                self._file.put(self._space, self._offset)
+                self._offset, self._used = self._offset + BLOCK, 0
+
+    def read_back(self, at: int, size: int) -> bytes:
+        """What was written there, at most ``size`` bytes of it; fewer at a block's end."""
+        if at >= self._offset:
+            start = at - self._offset
+            return bytes(self._space[start : min(start + size, self._used)])
+        descriptor = os.open(self._file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            return os.pread(descriptor, min(size, self._offset - at), at)
+        finally:
+            os.close(descriptor)
+
+    def sync(self) -> None:
+        """Have all that was written on the disk. Raises OSError."""
+        if self._used:
+            self._file.put(self._space[: self._used], self._offset)
+        self._file.sync()
 
 
 def _pwrite_all(descriptor: int, data: memoryview, offset: int) -> None:

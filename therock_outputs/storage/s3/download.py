@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -35,10 +36,12 @@ __all__ = ["download_all"]
 
 _LOG = logging.getLogger(__name__)
 
-# Small enough to stay in a core's cache between receiving, hashing and writing. Writes of half a
-# megabyte made Linux 6 take page-cache memory in larger blocks, which on a virtual machine cost
-# two to three times the system time.
-_BUFFER = 128 << 10
+# Small enough to stay in a core's cache between receiving, hashing and writing.
+_BUFFER = 512 << 10
+# What is asked for at once of a connection that takes longer than this to bring it: whoever
+# watches or interrupts a slow transfer does not wait for whole buffers.
+_STEP = 64 << 10
+_SLOW = 0.05
 # A request that moved this much before it broke was no failure to make progress.
 _PROGRESS = 1 << 20
 
@@ -99,7 +102,7 @@ class _Batch:
 
     def work(self, _worker: int, stop: Stop) -> None:
         """Fetch until there is nothing left to begin."""
-        buffer = memoryview(bytearray(_BUFFER))
+        buffer = _Buffer()
         while True:
             with self._changed:
                 index = self._waiting.popleft() if self._waiting else None
@@ -128,14 +131,14 @@ class _Batch:
                 else:
                     self._changed.wait(0.05)
 
-    def _help(self, index: int, claimed: Range, buffer: memoryview, stop: Stop) -> None:
+    def _help(self, index: int, claimed: Range, buffer: _Buffer, stop: Stop) -> None:
         fetch = self._active[index]
         with os_errors(f"{fetch.item.source.s3_uri} cannot be fetched to {fetch.item.path}"):
             self._transfer(fetch, claimed, buffer, stop)
-            fetch.catch_up(buffer, stop)
+            fetch.catch_up(buffer.memory, stop)
             self._leave(index, fetch, buffer, stop)
 
-    def _own(self, index: int, buffer: memoryview, stop: Stop) -> None:
+    def _own(self, index: int, buffer: _Buffer, stop: Stop) -> None:
         """Bring one file from its front to where others have begun."""
         item = self._downloads[index]
         with os_errors(f"{item.source.s3_uri} cannot be fetched to {item.path}"):
@@ -146,12 +149,12 @@ class _Batch:
             fetch = Fetch(item, self._client.settings.range_size)
             with self._changed:
                 self._active[index] = fetch
-            fetch.catch_up(buffer, stop)
+            fetch.catch_up(buffer.memory, stop)
             self._begin(fetch, buffer, stop)
-            fetch.catch_up(buffer, stop)
+            fetch.catch_up(buffer.memory, stop)
             while claimed := fetch.claim():
                 self._transfer(fetch, claimed, buffer, stop)
-                fetch.catch_up(buffer, stop)
+                fetch.catch_up(buffer.memory, stop)
             self._leave(index, fetch, buffer, stop)
 
     def _already_there(self, item: Download, stop: Stop) -> Transfer | None:
@@ -171,7 +174,7 @@ class _Batch:
             return None
         return Transfer(item.source, Outcome.SAME, size, expected)
 
-    def _begin(self, fetch: Fetch, buffer: memoryview, stop: Stop) -> None:
+    def _begin(self, fetch: Fetch, buffer: _Buffer, stop: Stop) -> None:
         """Make the first request, which tells size and version, and fetch its range."""
         try:
             self._transfer(fetch, fetch.first_range(), buffer, stop)
@@ -183,7 +186,7 @@ class _Batch:
         self,
         fetch: Fetch,
         wanted: tuple[int, int | None],
-        buffer: memoryview,
+        buffer: _Buffer,
         stop: Stop,
     ) -> None:
         """Fetch one range, going on from where it stopped after each failure that can pass.
@@ -219,11 +222,11 @@ class _Batch:
             if hashing:
                 fetch.end_hashing()
 
-    def _leave(self, index: int, fetch: Fetch, buffer: memoryview, stop: Stop) -> None:
+    def _leave(self, index: int, fetch: Fetch, buffer: _Buffer, stop: Stop) -> None:
         """Finish the file when this was its last worker."""
         if not fetch.leave():
             return
-        fetch.catch_up(buffer, stop)
+        fetch.catch_up(buffer.memory, stop)
         actual = fetch.hasher.hexdigest()
         item = fetch.item
         if fetch.expected is not None and actual != fetch.expected:
@@ -241,6 +244,22 @@ class _Batch:
             self._changed.notify_all()
 
 
+class _Buffer:
+    """A worker's memory, and how much of it one read is to fill."""
+
+    def __init__(self) -> None:
+        self.memory = memoryview(bytearray(_BUFFER))
+        self._step = _STEP
+
+    def fill(self, body: Body, limit: int) -> memoryview:
+        """What a body brings next, at most ``limit`` bytes; none at its end or when it breaks."""
+        begun = time.monotonic()
+        count = body.read_into(self.memory[: min(self._step, limit)])
+        is_slow = time.monotonic() - begun > _SLOW
+        self._step = _STEP if is_slow else min(2 * self._step, len(self.memory))
+        return self.memory[:count]
+
+
 class _Stream:
     """One range on its way through a worker's buffer into the file."""
 
@@ -248,7 +267,7 @@ class _Stream:
         self,
         fetch: Fetch,
         wanted: tuple[int, int | None],
-        buffer: memoryview,
+        buffer: _Buffer,
         stop: Stop,
         *,
         hashing: bool,
@@ -279,8 +298,8 @@ class _Stream:
             raise Truncated(f"the answer begins {-skip} bytes late")
         while self.position < end:
             self._stop.check()
-            view = self._buffer[: min(len(self._buffer), end - self.position + skip)]
-            count = body.read_into(view)
+            view = self._buffer.fill(body, end - self.position + skip)
+            count = len(view)
             if not count:
                 raise Truncated(f"the answer ended {end - self.position} bytes early")
             fresh = view[min(skip, count) : count]
