@@ -81,6 +81,7 @@ def build_python_packages(
     work_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(jobs, "package"))
+        writer = stack.enter_context(ThreadPoolExecutor(1, "write"))
         scratch = Path(
             stack.enter_context(tempfile.TemporaryDirectory(dir=work_dir, prefix="python-"))
         )
@@ -94,6 +95,7 @@ def build_python_packages(
             plan,
             collection,
             pool,
+            writer,
             scratch,
             mtime=mtime,
             jobs=jobs,

@@ -1,6 +1,6 @@
 """Read a run's archives once and hand every file to the packages that want it.
 
-One thread decodes and writes; the others rewrite, digest and compress. Files are written in the
+One thread decodes, one writes; the others rewrite, digest and compress. Files are written in the
 order in which they were read, so the same archives give the same bytes whatever the number of
 threads.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,16 +110,13 @@ class _Pending:
     runtime: list[RuntimeSink]
     devel: list[DevelSink]
     future: Future[Processed] | Future[DevelFile] | None = None
+    settled: Future[None] | None = None
+    """Done when it is where it belongs."""
 
     @property
     def label(self) -> str:
         """For messages."""
         return f"{self.archive}: {self.path}"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its work is done."""
-        return self.future is not None and self.future.done()
 
 
 class Collector:
@@ -130,6 +127,7 @@ class Collector:
         plan: PythonPackagePlan,
         collection: Collection,
         pool: ThreadPoolExecutor,
+        writer: ThreadPoolExecutor,
         work_dir: Path,
         *,
         mtime: int,
@@ -144,6 +142,8 @@ class Collector:
         self._plan = plan
         self._collection = collection
         self._pool = pool
+        self._writer = writer
+        self._large_files = 0
         self._work_dir = work_dir
         self._mtime = mtime
         self._progress = progress or (lambda _label, _count: None)
@@ -170,10 +170,12 @@ class Collector:
         self._settle_all()
 
     def cancel(self) -> None:
-        """Give up what has not begun."""
+        """Give up what has not begun, and wait for what has."""
         for item in self._pending:
-            if item.future is not None:
-                item.future.cancel()
+            for future in (item.settled, item.future):
+                if future is not None:
+                    future.cancel()
+        wait([item.settled for item in self._pending if item.settled is not None])
 
     def _report(self, label: str, consumed: int) -> None:
         if consumed > self._reported:
@@ -228,16 +230,14 @@ class Collector:
             self._take_large(reader, item, is_elf=is_elf)
             return
         while self._pending and self._weight + item.size > self._budget:
-            self._settle(self._pending.popleft())
+            self._wait_for_first()
         data = bytearray(member.size)
         with memoryview(data) as view:
             reader.readinto(view)
         item.future = self._work_on(data, item, is_elf=is_elf)
         del data
         self._weight += item.size
-        self._pending.append(item)
-        while self._pending and self._pending[0].is_done:
-            self._settle(self._pending.popleft())
+        self._settle_in_turn(item, item.future.result)
 
     def _work_on(
         self, data: bytearray, item: _Pending, *, is_elf: bool
@@ -269,24 +269,26 @@ class Collector:
                 level=self._level,
                 mtime=self._mtime,
                 spool=self._collection.spool,
+                pool=self._pool,
+                in_flight=self._jobs + 1,
             )
             self._note_devel(item, item.size, digest, FileKind(), lambda: stored)
             return
         source = Source(item.size, item.label, partial(_reopened, self._archive, item.path))
         kind, rewrite = inspect_large(source, _elf_work(item, is_elf=is_elf))
+        self._large_files += 1
         packed = pack_large(
             source,
             reader.readinto,
             rewrite,
-            self._work_dir / "large",
+            self._work_dir / f"large-{self._large_files}",
             level=self._level_of(item),
             pool=self._pool,
             slice_size=max(1, self._large // _SLICES),
             in_flight=self._jobs + 1,
         )
-        # The pool had work while the file's headers were looked for; it is written in its turn.
-        self._settle_all()
-        self._settle_result(item, Processed(packed, kind))
+        item.size = 0  # no memory waits for it
+        self._settle_in_turn(item, lambda: Processed(packed(), kind))
 
     def _level_of(self, item: _Pending) -> int:
         """The level to compress at; 0 where the file is only digested."""
@@ -295,21 +297,32 @@ class Collector:
 
     # ------------------------------------------------------------------------ results
 
+    def _settle_in_turn(self, item: _Pending, result: Callable[[], Processed | DevelFile]) -> None:
+        """Have the outcome put where it belongs after all that was read before."""
+        item.settled = self._writer.submit(self._settle, item, result)
+        self._pending.append(item)
+        while self._pending and (first := self._pending[0].settled) and first.done():
+            self._wait_for_first()
+
+    def _wait_for_first(self) -> None:
+        item = self._pending.popleft()
+        if item.settled is not None:
+            item.settled.result()
+        self._weight -= item.size
+
     def _settle_all(self) -> None:
         while self._pending:
-            self._settle(self._pending.popleft())
+            self._wait_for_first()
 
-    def _settle(self, item: _Pending) -> None:
+    def _settle(self, item: _Pending, result: Callable[[], Processed | DevelFile]) -> None:
         """Wait for a file's work and put the outcome where it belongs."""
-        if item.future is None:
-            return
-        result = item.future.result()
-        self._weight -= item.size
-        if isinstance(result, DevelFile):
-            put = partial(self._collection.spool.put, result)
-            self._note_devel(item, result.size, result.sha256, result.kind, put)
+        outcome = result()
+        item.future = None  # nobody else needs the bytes
+        if isinstance(outcome, DevelFile):
+            put = partial(self._collection.spool.put, outcome)
+            self._note_devel(item, outcome.size, outcome.sha256, outcome.kind, put)
         else:
-            self._settle_result(item, result)
+            self._settle_result(item, outcome)
 
     def _settle_result(self, item: _Pending, result: Processed) -> None:
         try:

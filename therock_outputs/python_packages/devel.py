@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,21 +88,28 @@ def digest_large_devel(
     level: int,
     mtime: int,
     spool: Spool,
+    pool: ThreadPoolExecutor,
+    in_flight: int,
 ) -> tuple[str, Stored]:
     """As ``digest_devel`` for a file that is too large to hold, which is taken as it is.
 
-    Its digest, and where it was put.
+    ``in_flight``: how many slices there may be in memory. Its digest, and where it was put.
     """
     digest = hashlib.sha256()
 
     def pieces() -> Iterator[bytes | bytearray]:
         yield deflate.gzip_compress(_header(path, size, executable=executable, mtime=mtime), level)
+        packed: deque[Future[bytearray]] = deque()
         for at in range(0, size, _SLICE):
             data = bytearray(min(_SLICE, size - at))
             with memoryview(data) as view:
                 readinto(view)
             digest.update(data)
-            yield deflate.gzip_compress(data, level)
+            if len(packed) >= in_flight:
+                yield packed.popleft().result()
+            packed.append(pool.submit(deflate.gzip_compress, data, level))
+        for part in packed:
+            yield part.result()
         if fill := bytes(-size % _BLOCK):
             yield deflate.gzip_compress(fill, level)
 

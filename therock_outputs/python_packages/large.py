@@ -164,8 +164,10 @@ def pack_large(
     pool: ThreadPoolExecutor,
     slice_size: int,
     in_flight: int,
-) -> Packed:
-    """Digest and compress a file; the result lies in ``spool``, for its taker to remove.
+) -> Callable[[], Packed]:
+    """Read, digest and compress a file; what then waits for the last slices.
+
+    The result lies in ``spool``, for its taker to remove.
 
     ``slice_size``: bytes that are compressed at once. ``in_flight``: how many slices there may
     be in memory. ``level`` 0 digests only.
@@ -184,9 +186,14 @@ def pack_large(
             is_last = at + len(data) == size
             parts.append(pool.submit(_deflate, data, level, is_last=is_last))
             del data
-        for part in parts:
-            file.write(part.result())
-    return Packed(size, checksum, digest.digest(), b"", source=spool)
+
+    def finish() -> Packed:
+        with spool.open("ab") as file:
+            while parts:
+                file.write(parts.popleft().result())
+        return Packed(size, checksum, digest.digest(), b"", source=spool)
+
+    return finish
 
 
 def _deflate(data: bytearray, level: int, *, is_last: bool) -> bytes:
