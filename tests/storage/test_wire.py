@@ -161,3 +161,78 @@ def test_same_header_twice_is_one() -> None:
     )
     with server(good) as (connection, _), connection.get("/", {}) as answer:
         assert answer.headers == {"content-length": "0", "vary": "a, b"}
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+
+
+def test_a_buffer_is_filled_however_the_body_arrives() -> None:
+    content = bytes(range(256)) * 400
+    parts = [content[start : start + 999] for start in range(10, len(content), 999)]
+    buffer, counts, data = memoryview(bytearray(40_000)), [], bytearray()
+    with (
+        pieces(HEAD % len(content) + content[:10], *parts) as connection,
+        connection.get("/", {}) as answer,
+    ):
+        while count := answer.read_into(buffer):
+            counts.append(count)
+            data += buffer[:count]
+    assert data == content
+    assert counts == [40_000, 40_000, len(content) - 80_000]
+
+
+@contextmanager
+def pieces(*parts: bytes, timeout: float = 5.0) -> Iterator[Connection]:
+    """A connection whose server answers once, in parts that are sent apart, then says nothing."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def serve() -> None:
+        peer = listener.accept()[0]
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            request += peer.recv(4096)
+        for part in parts:
+            peer.sendall(part)
+        ended.wait(30)
+        peer.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    connection = Connection("http", "127.0.0.1", listener.getsockname()[1], timeout, timeout, "")
+    try:
+        yield connection
+    finally:
+        ended.set()
+        connection.close()
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-"])
+def test_a_server_that_says_no_more_is_not_waited_for_for_ever(sent: bytes) -> None:
+    with (
+        pieces(sent, timeout=0.3) as connection,
+        pytest.raises(TimeoutError),
+        connection.get("/", {}),
+    ):
+        pass
+
+
+def test_what_came_before_a_pause_is_not_lost() -> None:
+    received = bytearray()
+
+    def drain(answer: Answer) -> None:
+        buffer = memoryview(bytearray(90))
+        while count := answer.read_into(buffer):
+            received.extend(buffer[:count])
+
+    with (
+        pieces(HEAD % 90 + b"some", b" bytes", timeout=0.5) as connection,
+        connection.get("/", {}) as answer,
+        pytest.raises(TimeoutError),
+    ):
+        drain(answer)
+    assert received == b"some bytes"
+    assert answer.length == 80

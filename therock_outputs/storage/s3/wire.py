@@ -38,6 +38,8 @@ class Answer:
         self._socket = connection
         self._rest = memoryview(rest)
         self._waits = _kernel_times_out(connection)
+        self._error: OSError | None = None
+        """What ended the last call, which brought something before."""
         self.status = int(status_line[2])
         self.reason = (status_line[3] or b"").decode("latin-1")
         self.headers = _parse_headers(lines[1:])
@@ -72,10 +74,15 @@ class Answer:
         """
         if not self.length:
             return 0
+        if self._error is not None:
+            raise self._error
         view = view[: self.length]
         count = self._receive(view)
-        if self._waits and count < len(view):
-            count += _receive_into(self._socket, view[count:], socket.MSG_WAITALL)
+        if self._waits and 0 < count < len(view):
+            try:
+                count += _receive_into(self._socket, view[count:], socket.MSG_WAITALL)
+            except OSError as error:  # what has come is not lost
+                self._error = error
         self.length -= count
         self.complete = not self.length
         return count
