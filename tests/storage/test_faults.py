@@ -291,6 +291,25 @@ def test_interrupted_download_resumes(
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
+def test_all_workers_help_with_an_object_that_would_be_waited_for(
+    faulty: FaultyServer, storage: S3Storage, root: StorageLocation, tmp_path: Path
+) -> None:
+    contents = {"large.bin": large(8, 24 * _MIB)}
+    contents |= {f"small{number}.bin": large(number, _MIB) for number in range(5)}
+    storage.upload([Upload(data, root / name) for name, data in contents.items()])
+    faulty.break_with()
+    storage.download(
+        [Download(root / name, tmp_path / name, size=len(d)) for name, d in contents.items()],
+        jobs=2,
+    )
+    assert all((tmp_path / name).read_bytes() == data for name, data in contents.items())
+    asked = [e.path.rpartition("/")[2] for e in faulty.seen if e.method == "GET"]
+    # One begins a small one while nothing is known of the large one; the next has to wait.
+    second_small = [at for at, name in enumerate(asked) if name.startswith("small")][1]
+    assert asked[:second_small].count("large.bin") >= 7
+    assert asked.count("large.bin") == 12
+
+
 def record(directory: Path) -> str:
     return (directory / ".f.partial.json").read_text()
 

@@ -52,7 +52,10 @@ __all__ = ["Collection", "Collector", "DevelSink", "RuntimeSink"]
 
 _BUDGET = 448 << 20
 _BUDGET_PER_JOB = 64 << 20
-"""Bytes of files that are read and not yet written: the larger of the two."""
+"""Bytes of files that are read and not yet written: the larger of the two.
+
+So much that all cores have work while a large file is decoded to look at its headers.
+"""
 _SLICES = 4
 """Of the smallest file that is cut into slices."""
 

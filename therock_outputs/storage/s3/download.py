@@ -1,7 +1,8 @@
 """Fetching many objects at once: large ones in ranges, verified while they arrive.
 
-Each file has one worker that fetches it range by range. A worker that finds no further file
-helps with the one that has most left, at its front too: a SHA-256 can only be made in order, so
+Each file has one worker that fetches it range by range. A worker that finds no further file, or
+one that will take longer than all others, helps with the one that has most left, at its front
+too: a SHA-256 can only be made in order, so
 whoever fetches the range at which it stands hashes what is still in the processor's cache, and
 whoever finishes a range hashes what has become contiguous.
 """
@@ -58,7 +59,7 @@ def download_all(
         twice = next(path for path in paths if paths.count(path) > 1)
         raise StorageError(f"{twice} would be fetched from two objects; give each its own file")
     reader = RangeReader(client)
-    batch = _Batch(client, reader, downloads, progress)
+    batch = _Batch(client, reader, downloads, jobs, progress)
     try:
         run_parallel(batch.work, range(jobs), jobs)
     finally:
@@ -75,6 +76,7 @@ class _Batch:
         client: S3Client,
         reader: RangeReader,
         downloads: Sequence[Download],
+        jobs: int,
         progress: Progress | None,
     ) -> None:
         self._client = client
@@ -87,6 +89,9 @@ class _Batch:
             key=lambda i: (downloads[i].size is not None, -(downloads[i].size or 0)),
         )
         self._waiting = deque(order)
+        self._waiting_bytes = sum(item.size or 0 for item in downloads)
+        self._range_size = client.settings.range_size
+        self._jobs = jobs
         self._active: dict[int, Fetch] = {}
         self._results: dict[int, Transfer] = {}
         self._changed = threading.Condition()
@@ -104,18 +109,34 @@ class _Batch:
         """Fetch until there is nothing left to begin."""
         buffer = _Buffer()
         while True:
-            with self._changed:
-                index = self._waiting.popleft() if self._waiting else None
+            index = self._next_file()
             if index is not None:
                 self._own(index, buffer, stop)
                 continue
             found = self._find_help(stop)
-            if found is None:
+            if found is not None:
+                self._help(*found, buffer, stop)
+            elif not self._waiting:
                 return
-            self._help(*found, buffer, stop)
+
+    def _next_file(self) -> int | None:
+        """The file to begin; None when there is none, or one that is begun is the longest way.
+
+        That is one with more left than each worker's share of all: its SHA-256 can be made by
+        one worker only, and should not be what all others wait for at the end.
+        """
+        with self._changed:
+            if not self._waiting:
+                return None
+            gaps = [len(fetch.gaps) * self._range_size for fetch in self._active.values()]
+            if self._jobs * max(gaps, default=0) > self._waiting_bytes + sum(gaps):
+                return None
+            index = self._waiting.popleft()
+            self._waiting_bytes -= self._downloads[index].size or 0
+            return index
 
     def _find_help(self, stop: Stop) -> tuple[int, Range] | None:
-        """The file with most left, and a range of it; None when all have been begun."""
+        """The file with most left, and a range of it; None when no file wants help."""
         with self._changed:
             while True:
                 stop.check()
@@ -126,7 +147,7 @@ class _Batch:
                     claimed = fetch.claim(joining=True)
                     if claimed is not None:
                         return index, claimed
-                elif all(fetch.confirmed for fetch in self._active.values()):
+                elif self._waiting or all(fetch.confirmed for fetch in self._active.values()):
                     return None
                 else:
                     self._changed.wait(0.05)
