@@ -29,6 +29,7 @@ from therock_outputs.errors import (
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage import Download, IfExists, Outcome, S3Storage, Upload
 from therock_outputs.storage.s3 import RetryPolicy, S3Settings
+from therock_outputs.storage.s3.fetch import wants_help
 
 _MIB = 1 << 20
 _BUCKET = "therock-ci-artifacts"
@@ -291,23 +292,42 @@ def test_interrupted_download_resumes(
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
-def test_all_workers_help_with_an_object_that_would_be_waited_for(
+def test_a_large_object_among_small_ones_is_fetched_by_all_workers(
     faulty: FaultyServer, storage: S3Storage, root: StorageLocation, tmp_path: Path
 ) -> None:
     contents = {"large.bin": large(8, 24 * _MIB)}
     contents |= {f"small{number}.bin": large(number, _MIB) for number in range(5)}
     storage.upload([Upload(data, root / name) for name, data in contents.items()])
     faulty.break_with()
-    storage.download(
-        [Download(root / name, tmp_path / name, size=len(d)) for name, d in contents.items()],
-        jobs=2,
-    )
-    assert all((tmp_path / name).read_bytes() == data for name, data in contents.items())
-    asked = [e.path.rpartition("/")[2] for e in faulty.seen if e.method == "GET"]
-    # One begins a small one while nothing is known of the large one; the next has to wait.
-    second_small = [at for at, name in enumerate(asked) if name.startswith("small")][1]
-    assert asked[:second_small].count("large.bin") >= 7
-    assert asked.count("large.bin") == 12
+    for jobs in (1, 2, 5):
+        items = [
+            Download(root / n, tmp_path / f"{jobs}{n}", size=len(d)) for n, d in contents.items()
+        ]
+        done = storage.download(items, jobs=jobs)
+        assert [one.sha256 for one in done] == [sha256(data) for data in contents.values()]
+        assert all((tmp_path / f"{jobs}{n}").read_bytes() == d for n, d in contents.items())
+    assert faulty.count("GET", "large.bin") == 3 * 12
+
+
+@pytest.mark.parametrize(
+    ("left", "waiting", "jobs", "helps"),
+    [
+        ([], 0, 4, False),
+        ([], 500, 4, False),
+        ([100], 0, 1, False),
+        ([100], 0, 2, True),
+        ([100], 100, 2, False),
+        ([100], 99, 2, True),
+        ([100], 300, 4, False),
+        ([100, 90], 200, 4, True),
+        ([100, 90, 90], 120, 4, False),
+        ([0, 0], 1, 8, False),
+    ],
+)
+def test_help_is_for_what_is_more_than_a_share(
+    left: list[int], waiting: int, jobs: int, helps: bool
+) -> None:
+    assert wants_help(left, waiting, jobs) == helps
 
 
 def record(directory: Path) -> str:

@@ -30,7 +30,7 @@ from therock_outputs.storage.s3.failures import (
     Truncated,
     can_pass,
 )
-from therock_outputs.storage.s3.fetch import Fetch, Range
+from therock_outputs.storage.s3.fetch import Fetch, Range, wants_help
 from therock_outputs.storage.s3.get import Body, RangeReader
 
 __all__ = ["download_all"]
@@ -120,16 +120,12 @@ class _Batch:
                 return
 
     def _next_file(self) -> int | None:
-        """The file to begin; None when there is none, or one that is begun is the longest way.
-
-        That is one with more left than each worker's share of all: its SHA-256 can be made by
-        one worker only, and should not be what all others wait for at the end.
-        """
+        """The file to begin; None when there is none, or one that is begun wants help first."""
         with self._changed:
             if not self._waiting:
                 return None
-            gaps = [len(fetch.gaps) * self._range_size for fetch in self._active.values()]
-            if self._jobs * max(gaps, default=0) > self._waiting_bytes + sum(gaps):
+            left = [len(fetch.gaps) * self._range_size for fetch in self._active.values()]
+            if wants_help(left, self._waiting_bytes, self._jobs):
                 return None
             index = self._waiting.popleft()
             self._waiting_bytes -= self._downloads[index].size or 0

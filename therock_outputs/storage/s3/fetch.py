@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from therock_outputs.errors import IntegrityError, StorageError
@@ -16,7 +17,7 @@ from therock_outputs.storage.s3.failures import ObjectChanged
 from therock_outputs.storage.s3.get import Body
 from therock_outputs.storage.s3.partial import PartialFile
 
-__all__ = ["Fetch", "Range"]
+__all__ = ["Fetch", "Range", "wants_help"]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -156,3 +157,13 @@ class Fetch:
         with self.lock:
             self.workers -= 1
             return self.workers == 0 and not self.gaps
+
+
+def wants_help(left: Sequence[int], waiting: int, jobs: int) -> bool:
+    """Whether one of the files that are begun would be what all others wait for at the end.
+
+    ``left``: bytes of each of them that nobody fetches yet. ``waiting``: bytes of all files that
+    are not begun. That is one with more left than each worker's share of all: its SHA-256 can be
+    made by one worker only.
+    """
+    return jobs * max(left, default=0) > waiting + sum(left)
