@@ -32,10 +32,10 @@ DYNAMIC = struct.Struct("<QQ")
 
 _MAGIC = b"\x7fELF"
 _CLASS_64, _LITTLE_ENDIAN = 2, 1
-_MACHINES = frozenset({62, 183})
+HOST_MACHINES = frozenset({62, 183})
 """x86-64 and AArch64: what a host runs. GPU code objects are ELF files too."""
-_FLAG_PIE = 0x08000000
-_NO_BITS = 8
+PIE = 0x08000000
+NO_BITS = 8
 _STRING_TABLE = 3
 _MOST_SEGMENTS = 0xFFFF
 
@@ -64,6 +64,7 @@ class SegmentType(enum.IntEnum):
     DYNAMIC = 2
     INTERP = 3
     PHDR = 6
+    STACK = 0x6474E551
 
 
 class Tag(enum.IntEnum):
@@ -158,7 +159,7 @@ class ElfFile:
             return None
         ident = bytes(data[4:6])
         machine = int.from_bytes(data[18:20], "little")
-        if ident != bytes([_CLASS_64, _LITTLE_ENDIAN]) or machine not in _MACHINES:
+        if ident != bytes([_CLASS_64, _LITTLE_ENDIAN]) or machine not in HOST_MACHINES:
             return None
         if len(data) < HEADER.size:
             raise _broken(label, "is cut short in its header")
@@ -203,7 +204,7 @@ class ElfFile:
         segment = next((s for s in self.segments if s.type == SegmentType.DYNAMIC), None)
         if segment is None or not segment.file_size:
             return self
-        if any(s.offset == segment.offset and s.type == _NO_BITS for s in self.sections):
+        if any(s.offset == segment.offset and s.type == NO_BITS for s in self.sections):
             return self  # a file of debug information, which has the headers alone
         capacity = segment.file_size // DYNAMIC.size
         entries = []
@@ -248,7 +249,7 @@ class ElfFile:
             return True
         if self.type is not ElfType.SHARED or self.soname:
             return False
-        pie = any(e.tag == Tag.FLAGS_1 and e.value & _FLAG_PIE for e in self.dynamic)
+        pie = any(e.tag == Tag.FLAGS_1 and e.value & PIE for e in self.dynamic)
         return pie or any(s.type == SegmentType.INTERP for s in self.segments)
 
     @property
