@@ -4,9 +4,10 @@
     .venv/bin/python benchmarks/check_native_packages.py RUN_DIRECTORY [--name full]
 
 Every deb is unpacked by dpkg-deb and its sums are checked; every rpm is checked by rpm and unpacked
-by rpm2cpio; both have to hold the same files with the same modes, links and hard links. What each
-rpm provides and requires has to be what elfdeps says of its files. No ELF file but GPU code keeps a
-RUNPATH, and everything else is as the archives have it. The archives are the same afterwards.
+by rpm2cpio; both have to hold the same files with the same links and hard links, and with the modes
+that each format wants of libraries and data. What each rpm provides and requires has to be what
+elfdeps says of its files. No ELF file but GPU code keeps a RUNPATH, and everything else is as the
+archives have it. The archives are the same afterwards.
 Results are kept in ``benchmarks/results/native-packages-NAME.json``; the exit code is 1 when
 something was found.
 """
@@ -89,7 +90,7 @@ def digest_of(path: Path) -> str:
 
 
 def tree_of(root: Path) -> dict[str, str]:
-    """Every path with its mode, time, links and content."""
+    """Every path with its time, links and content; the modes of directories too."""
     found: dict[str, str] = {}
     inodes: dict[int, str] = {}
     for path in sorted(root.rglob("*")):
@@ -100,8 +101,24 @@ def tree_of(root: Path) -> dict[str, str]:
             found[name] = f"{status.st_mode:o}"
         else:
             first = inodes.setdefault(status.st_ino, name)
-            found[name] = f"{status.st_mode:o} {int(status.st_mtime)} {first} {digest_of(path)}"
+            found[name] = f"{int(status.st_mtime)} {first} {digest_of(path)}"
     return found
+
+
+def wanted_modes(path: Path, mode: int) -> dict[PackageFormat, int]:
+    """The modes that a file of the archives' mode should have."""
+    deb = rpm = mode
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start == b"\x7fELF":
+            elf = ElfFile.read(memoryview(start + file.read()), str(path))
+            if elf is None or not elf.is_program:
+                deb = rpm = mode & ~0o111
+            if elf is not None and elf.is_library:
+                rpm = mode | (mode & 0o444) >> 2
+        elif start[:2] != b"#!" or path.suffix == ".pm":
+            deb = rpm = mode & ~0o111
+    return {PackageFormat.DEB: deb, PackageFormat.RPM: rpm}
 
 
 def elf_files(root: Path) -> Iterator[Path]:
@@ -118,7 +135,7 @@ class Check:
 
     def __init__(self, archives: list[ArchiveFile]) -> None:
         self.faults: list[str] = []
-        self.elf_files = self.paths = self.rewritten = self.relations = 0
+        self.elf_files = self.paths = self.rewritten = self.relations = self.changed_modes = 0
         self.digests = {
             (archive.name.filename, member.stage, member.path): digest
             for archive in archives
@@ -135,8 +152,25 @@ class Check:
             odd = sorted(dict(trees[0].items() ^ trees[1].items()))[:3]
             self.faults.append(f"{rpm.path.name}: {odd} are not as in the deb")
         self.paths += len(trees[1])
+        self.modes(rpm, work)
         self.contents(rpm, work / "rpm" / "root")
         self.elf(rpm, work / "rpm" / "root")
+
+    def modes(self, package: WrittenPackage, work: Path) -> None:
+        """Files may be executed as each format wants it; hard links have one mode anyway."""
+        prefix = package.plan.prefix.strip("/")
+        for content in package.plan.contents:
+            if content.kind is not Kind.FILE:
+                continue
+            place = f"root/{prefix}/{content.path}"
+            for kind, wanted in wanted_modes(work / "rpm" / place, content.mode).items():
+                mode = (work / kind.value / place).stat().st_mode & 0o7777
+                self.changed_modes += mode != content.mode
+                if mode != wanted:
+                    self.faults.append(
+                        f"{package.path.name}: {content.path} has mode {mode:o} in the "
+                        f"{kind.value}, not {wanted:o}"
+                    )
 
     def contents(self, package: WrittenPackage, root: Path) -> None:
         """All that was planned is there, the same but for what is rewritten."""
@@ -242,6 +276,7 @@ def main() -> int:
         "elf_files": check.elf_files,
         "elf_relations": check.relations,
         "files_rewritten": check.rewritten,
+        "modes_changed": check.changed_modes,
         "build_wall_s": round(seconds, 1),
         "load": round(os.getloadavg()[0], 1),
         "faults": check.faults,

@@ -140,7 +140,9 @@ def builder_digest() -> str:
     """A digest of the files that make packages: with others, the same run may give other bytes."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
-    shared = [root / f"artifacts/{name}.py" for name in ("elf", "elf_versions", "rpath")]
+    shared = [
+        root / f"artifacts/{name}.py" for name in ("elf", "elf_traits", "elf_versions", "rpath")
+    ]
     shared.append(root / "artifacts/tarheader.py")
     for path in (*shared, *sorted((root / "native_packages").rglob("*"))):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -65,15 +65,6 @@ def _is_below_opt(plan: PackagePlan, entries: Sequence[Entry]) -> bool:
     return bool(entries) and plan.prefix.startswith("/opt/")
 
 
-def _has_executable_library(_: PackagePlan, entries: Sequence[Entry]) -> bool:
-    return any(
-        entry.mode & 0o111 and entry.file.elf is not None and not entry.file.elf.has_interpreter
-        for entry in entries
-        if entry.file is not None
-    )
-
-
 _CONCERNS: dict[str, Callable[[PackagePlan, Sequence[Entry]], bool]] = {
     "dir-or-file-in-opt": _is_below_opt,
-    "shared-library-is-executable": _has_executable_library,
 }
