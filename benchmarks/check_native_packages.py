@@ -6,8 +6,9 @@
 Every deb is unpacked by dpkg-deb and its sums are checked; every rpm is checked by rpm and unpacked
 by rpm2cpio; both have to hold the same files with the same links and hard links, and with the modes
 that each format wants of libraries and data. What each rpm provides and requires has to be what
-elfdeps says of its files. No ELF file but GPU code keeps a RUNPATH, and everything else is as the
-archives have it. The archives are the same afterwards.
+elfdeps says of its files. No ELF file but GPU code keeps a RUNPATH or an RPATH that leads out of
+what is installed, and everything else is as the archives have it. The archives are the same
+afterwards.
 Results are kept in ``benchmarks/results/native-packages-NAME.json``; the exit code is 1 when
 something was found.
 """
@@ -199,6 +200,9 @@ class Check:
                 elf = ElfFile.read(memoryview(path.read_bytes()), str(path))
             if elf is not None and elf.has(Tag.RUNPATH):
                 self.faults.append(f"{package.path.name}: {path.name} has a RUNPATH")
+            for place in elf.search_path if elf is not None else ():
+                if not place.startswith(("$ORIGIN", "/opt/rocm", "/usr/lib")):
+                    self.faults.append(f"{package.path.name}: {path.name} is led to {place}")
         for what, names in found.items():
             tag, flag = what[:-1].upper(), FOUND[what]
             form = f"[%{{{tag}NAME}}\\t%{{{tag}FLAGS}}\\n]"

@@ -339,7 +339,7 @@ def test_files_above_4_gb_fit_into_both_formats(tmp_path: Path) -> None:
         # Zeros repeat at any distance: each copy of these blocks can follow another one.
         zeros = StoredPiece((spool.put(block),) * (size // PIECE), records)
         file = StoredFile(size, "0" * 64, "0" * 32, None, (zeros,))
-        files = FileMaker(maker, spool, tmp_path, keep_runpath=False, threads=1)
+        files = FileMaker(maker, spool, tmp_path, keep_runpath=False, prefixes=(), threads=1)
         tools = Tools(maker, spool, files, MTIME)
         entries = [
             PackageEntry(PREFIX[1:], Kind.DIRECTORY, 0o755),

@@ -172,10 +172,14 @@ def test_the_same_files_give_the_same_bytes(built: Built, tmp_path: Path) -> Non
     assert again.rpm.read_bytes() == built.rpm.read_bytes()
 
 
-def test_runpath_becomes_rpath_unless_it_is_to_be_kept(tmp_path: Path) -> None:
+def test_runpath_becomes_rpath_of_installed_directories_unless_it_is_to_be_kept(
+    tmp_path: Path,
+) -> None:
     code = sample_elf.shared_library("code.co", ["f"])
+    path = f"$ORIGIN/../lib:{PREFIX}/lib:/build/lib"
     content: dict[str, Entry | bytes] = {
         "lib/libhip.so.1": LIBRARY,
+        "lib/libfound.so": sample_elf.shared_library("libfound.so", ["f"], runpath=path),
         "lib/gfx942.co": code,
         "lib/gfx942.hsaco": code,
         "lib/blas.kpack": code,
@@ -195,6 +199,8 @@ def test_runpath_becomes_rpath_unless_it_is_to_be_kept(tmp_path: Path) -> None:
             assert (rewritten / "lib" / path).read_bytes() == code
         assert "(RPATH)" in run("readelf", "-dW", rewritten / "lib/libhip.so.1")
         assert "(RUNPATH)" in run("readelf", "-dW", same / "lib/libhip.so.1")
+        found = run("readelf", "-dW", rewritten / "lib/libfound.so")
+        assert f"Library rpath: [$ORIGIN/../lib:{PREFIX}/lib]\n" in found
         assert b"-Wl,--disable-new-dtags" in (rewritten / "lib/llvm/bin/rocm.cfg").read_bytes()
         assert b"enable-new" in (rewritten / "share/other.cfg").read_bytes()
         for path, data in content.items():

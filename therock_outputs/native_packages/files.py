@@ -6,7 +6,7 @@ import hashlib
 import mmap
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,10 @@ class StoredFile:
 
 
 class FileMaker:
-    """Works on files; any number of threads may use it."""
+    """Works on files; any number of threads may use it.
+
+    ``prefixes``: where the packages of this project put files, which an RPATH may name.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class FileMaker:
         work_dir: Path,
         *,
         keep_runpath: bool,
+        prefixes: Sequence[str],
         threads: int,
         large: int = LARGE,
     ) -> None:
@@ -83,6 +87,7 @@ class FileMaker:
         self._spool = spool
         self._work_dir = work_dir
         self._keep_runpath = keep_runpath
+        self._prefixes = prefixes
         self._threads = min(threads, 4)  # each more takes 60 MB; one large file is not alone
         self.large = large
 
@@ -166,7 +171,7 @@ class FileMaker:
         if self._keep_runpath or is_code_object(path):
             return None
         elf = ElfFile.read(view, label)
-        return runpath_to_rpath(elf) if elf is not None else None
+        return runpath_to_rpath(elf, self._prefixes) if elf is not None else None
 
     def _compress(self, data: bytearray) -> Iterator[StoredPiece]:
         with memoryview(data) as view:
