@@ -57,6 +57,17 @@ def test_libraries_have_their_traits(tmp_path: Path) -> None:
     assert (plain.needs_libraries, alone.needs_libraries) == (True, False)
 
 
+def test_libraries_for_i386_are_looked_into(tmp_path: Path) -> None:
+    flags = ("-m32", "-shared", "-fPIC", "-nostdlib", "-Wl,-soname,liba.so.1")
+    traits = traits_of(compiled(tmp_path, "a.so", FUNCTION, *flags))
+
+    assert traits.is_library
+    assert traits.is_for_host
+    assert traits.has_soname
+    assert traits.has_symbols
+    assert not traits.has_executable_stack
+
+
 def test_object_files_and_debug_information_are_neither(tmp_path: Path) -> None:
     assert not traits_of(compiled(tmp_path, "a.o", FUNCTION, "-c")).is_library
     compiled(tmp_path, "a.so", FUNCTION, "-shared", "-fPIC", "-g")
@@ -76,7 +87,8 @@ def test_gpu_code_is_for_another_machine() -> None:
 
 def test_what_makes_no_sense_is_passed_over() -> None:
     assert elf_traits(b"no ELF file") is None
-    assert elf_traits(b"\x7fELF\x01\x01\x01" + bytes(60)) is None
+    assert elf_traits(b"\x7fELF\x01\x01\x01" + bytes(40)) is None
+    assert elf_traits(b"\x7fELF\x01\x02\x01" + bytes(60)) is None
     data = sample_elf.program("hello", needed=["libc.so.6"])
     for size in range(0, len(data), 61):
         elf_traits(data[:size])

@@ -197,3 +197,29 @@ def test_directories_of_the_build_leave_a_search_path(
     assert elf_dependencies(bytes(data)) == elf_dependencies(library)
     call = f"import ctypes, sys; sys.exit(ctypes.CDLL({str(path)!r}).f())"
     assert subprocess.run([sys.executable, "-c", call], check=False).returncode == 1
+
+
+def test_search_path_of_an_i386_library_is_changed_in_place_too(tmp_path: Path) -> None:
+    path = "-Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib:/build/lib"
+    flags = ("-m32", "-shared", "-fPIC", "-nostdlib", "-Wl,-soname,liba.so.1", path)
+    library = compiled(tmp_path, "liba.so.1", "int one(void) { return 1; }\n", *flags)
+    before = library.read_bytes()
+    assert ElfFile.read(memoryview(before), "liba.so.1") is None
+    elf = ElfFile.read(memoryview(before), "liba.so.1", narrow=True)
+    assert elf is not None
+    assert elf.is_library
+    assert elf.soname == "liba.so.1"
+    rewrite = runpath_to_rpath(elf)
+    assert rewrite is not None
+    data = bytearray(before)
+    rewrite.apply(data)
+    library.write_bytes(data)
+
+    assert len(data) == len(before)
+    command = ["readelf", "-dW", str(library)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "(RPATH)" in told
+    assert "Library rpath: [$ORIGIN/../lib]\n" in told
+    assert "(RUNPATH)" not in told
+    assert "Library soname: [liba.so.1]" in told
+    assert elf_dependencies(bytes(data)) == elf_dependencies(before)

@@ -1,7 +1,7 @@
 """What modes and linters go by in an ELF file, whatever machine it is for.
 
-64-bit, little-endian files are looked into, from their headers alone; what makes no sense in them
-is passed over. Formats: System V ABI, chapters 4 and 5.
+Little-endian files are looked into, from their headers alone; what makes no sense in them is passed
+over. Formats: System V ABI, chapters 4 and 5.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from therock_outputs.artifacts.elf import (
-    DYNAMIC,
-    HEADER,
-    HOST_MACHINES,
+    FORMS,
     NO_BITS,
     PIE,
-    SECTION,
-    SEGMENT,
     ElfType,
+    Segment,
     SegmentType,
     Tag,
 )
@@ -28,7 +25,6 @@ __all__ = ["Bytes", "ElfTraits", "elf_traits", "is_elf"]
 Bytes = bytes | bytearray | memoryview
 
 _MAGIC = b"\x7fELF"
-_CLASS_64_LITTLE_ENDIAN = b"\2\1"
 _SYMBOLS = 2
 _EXECUTE = 1
 
@@ -59,19 +55,23 @@ def is_elf(data: Bytes) -> bool:
 
 def elf_traits(data: Bytes) -> ElfTraits | None:
     """The traits of a file; None when it is no ELF file that is looked into."""
-    if len(data) < HEADER.size or bytes(data[:6]) != _MAGIC + _CLASS_64_LITTLE_ENDIAN:
+    form = FORMS.get(bytes(data[4:6])) if is_elf(data) else None
+    if form is None or len(data) < form.header.size:
         return None
-    fields = HEADER.unpack_from(data)
+    fields = form.header.unpack_from(data)
     kind, machine = fields[1], fields[2]
-    segments = list(_table(data, SEGMENT, fields[5], fields[9], fields[10]))
-    sections = list(_table(data, SECTION, fields[6], fields[11], fields[12]))
-    dynamic = dict(_dynamic(data, segments, sections))
-    has_interpreter = any(segment[0] == SegmentType.INTERP for segment in segments)
+    segments = [
+        Segment(*(values[place] for place in form.segment_order))
+        for values in _table(data, form.segment, fields[5], fields[9], fields[10])
+    ]
+    sections = list(_table(data, form.section, fields[6], fields[11], fields[12]))
+    dynamic = dict(_dynamic(data, form.dynamic, segments, sections))
+    has_interpreter = any(segment.type == SegmentType.INTERP for segment in segments)
     is_shared, has_soname = kind == ElfType.SHARED, Tag.SONAME in dynamic
     is_pie = bool(dynamic.get(Tag.FLAGS_1, 0) & PIE)
     is_program = kind == ElfType.EXECUTABLE or (is_shared and (has_interpreter or is_pie))
     return ElfTraits(
-        is_for_host=machine in HOST_MACHINES,
+        is_for_host=machine in form.machines,
         is_shared=is_shared,
         is_program=is_program,
         is_library=is_shared and bool(dynamic) and not is_program,
@@ -79,7 +79,8 @@ def elf_traits(data: Bytes) -> ElfTraits | None:
         needs_libraries=Tag.NEEDED in dynamic,
         has_symbols=any(section[1] == _SYMBOLS for section in sections),
         has_executable_stack=any(
-            segment[0] == SegmentType.STACK and bool(segment[1] & _EXECUTE) for segment in segments
+            segment.type == SegmentType.STACK and bool(segment.flags & _EXECUTE)
+            for segment in segments
         ),
     )
 
@@ -94,17 +95,21 @@ def _table(
 
 
 def _dynamic(
-    data: Bytes, segments: list[tuple[int, ...]], sections: list[tuple[int, ...]]
+    data: Bytes,
+    form: struct.Struct,
+    segments: list[Segment],
+    sections: list[tuple[int, ...]],
 ) -> Iterator[tuple[int, int]]:
     """Tags and values; none of a file of debug information, which has the headers alone."""
     for segment in segments:
-        if segment[0] != SegmentType.DYNAMIC:
+        if segment.type != SegmentType.DYNAMIC:
             continue
-        start, size = segment[2], segment[5]
+        start = segment.offset
         if any(section[1] == NO_BITS and section[4] == start for section in sections):
             return
-        for at in range(start, min(start + size, len(data)) - DYNAMIC.size + 1, DYNAMIC.size):
-            tag, value = DYNAMIC.unpack_from(data, at)
+        end = min(start + segment.file_size, len(data))
+        for at in range(start, end - form.size + 1, form.size):
+            tag, value = form.unpack_from(data, at)
             if tag == Tag.NULL:
                 return
             yield tag, value

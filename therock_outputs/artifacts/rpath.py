@@ -9,6 +9,7 @@ why files whose program headers already stand at their end are no special case.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import dirname, relpath
@@ -117,7 +118,8 @@ def runpath_to_rpath(elf: ElfFile, prefixes: Sequence[str] = ()) -> Rewrite | No
         for entry in elf.dynamic
         if (entry is path and kept) or entry.tag not in (Tag.RPATH, Tag.RUNPATH)
     ]
-    rewrite.edits.append((elf.dynamic_at, _packed(entries, elf.dynamic_capacity)))
+    data = _packed(entries, elf.dynamic_capacity, elf.form.dynamic)
+    rewrite.edits.append((elf.dynamic_at, data))
     return rewrite
 
 
@@ -170,9 +172,9 @@ def _entries(elf: ElfFile, path_at: int) -> list[DynamicEntry]:
     return entries
 
 
-def _packed(entries: Sequence[DynamicEntry], capacity: int) -> bytes:
-    data = b"".join(DYNAMIC.pack(entry.tag, entry.value) for entry in entries)
-    return data + bytes(capacity * DYNAMIC.size - len(data))
+def _packed(entries: Sequence[DynamicEntry], capacity: int, form: struct.Struct = DYNAMIC) -> bytes:
+    data = b"".join(form.pack(entry.tag, entry.value) for entry in entries)
+    return data + bytes(capacity * form.size - len(data))
 
 
 def _with_segment(elf: ElfFile, text: bytes) -> Rewrite:
