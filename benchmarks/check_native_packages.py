@@ -112,13 +112,15 @@ def wanted_modes(path: Path, mode: int) -> dict[PackageFormat, int]:
     with path.open("rb") as file:
         start = file.read(4)
         if start == b"\x7fELF":
-            elf = ElfFile.read(memoryview(start + file.read()), str(path))
+            elf = ElfFile.read(memoryview(start + file.read()), str(path), narrow=True)
             if elf is None or not elf.is_program:
                 deb = rpm = mode & ~0o111
             if elf is not None and elf.is_library:
                 rpm = mode | (mode & 0o444) >> 2
-        elif start[:2] != b"#!" or path.suffix == ".pm":
+        elif start[:2] != b"#!":
             deb = rpm = mode & ~0o111
+        elif path.suffix == ".pm":
+            rpm = mode & ~0o111
     return {PackageFormat.DEB: deb, PackageFormat.RPM: rpm}
 
 
@@ -197,7 +199,7 @@ class Check:
                 found[what] |= elfdeps(path, what)
             elf = None
             if not is_code_object(path.name):
-                elf = ElfFile.read(memoryview(path.read_bytes()), str(path))
+                elf = ElfFile.read(memoryview(path.read_bytes()), str(path), narrow=True)
             if elf is not None and elf.has(Tag.RUNPATH):
                 self.faults.append(f"{package.path.name}: {path.name} has a RUNPATH")
             for place in elf.search_path if elf is not None else ():

@@ -13,7 +13,12 @@ from therock_outputs.native_packages.package import PackageFormat
 
 DEB, RPM = PackageFormat.DEB, PackageFormat.RPM
 LIBRARY = sample_elf.shared_library("liba.so.1", ["f"])
-OLD = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 3, 3, 1, *[0] * 10)
+I386 = struct.pack(
+    "<16sHHIIIIIHHHHHH8I2I", b"\x7fELF\x01\x01\x01", 3, 3, 1, 0, 52, 0, 0, 52, 32, 1, 0, 0, 0,
+    2, 84, 0, 0, 8, 8, 4, 4, 14, 1,
+)  # fmt: skip
+"""A header, one program header, and a dynamic section without its end."""
+OTHER_ORDER = struct.pack(">16sHHIIIIIHHHHHH", b"\x7fELF\x01\x02\x01", 3, 20, 1, *[0] * 10)
 
 
 @pytest.mark.parametrize(
@@ -23,12 +28,14 @@ OLD = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 3, 3, 1, *[0] * 1
         ("lib/python/a.so", sample_elf.shared_library("", ["f"]), Use.LIBRARY),
         ("lib/misnamed.co", LIBRARY, Use.LIBRARY),
         ("bin/tool", sample_elf.program("hello"), Use.PROGRAM),
-        ("lib/liba-32.so", OLD, Use.PROGRAM),
+        ("lib/liba-32.so", I386, Use.LIBRARY),
+        ("lib/liba-big-endian.so", OTHER_ORDER, Use.PROGRAM),
         ("lib/a.o", sample_elf.object_file("f", b"\xc3"), Use.DATA),
         ("lib/gfx942.co", sample_elf.gpu_code_object("gfx942", 512), Use.DATA),
         ("lib/libgfx942.so", sample_elf.gpu_code_object("gfx942", 512), Use.DATA),
         ("bin/script", b"#!/bin/sh\n", Use.PROGRAM),
-        ("bin/HIP/Module.pm", b"#!/usr/bin/perl\n1;\n", Use.DATA),
+        ("bin/HIP/Module.pm", b"#!/usr/bin/perl\n1;\n", Use.MODULE),
+        ("bin/HIP/Plain.pm", b"package Plain;\n1;\n", Use.DATA),
         ("bin/without-first-line", b"echo hello\n", Use.DATA),
         ("share/empty", b"", Use.DATA),
         ("share/short", b"\x7fELF", Use.PROGRAM),
@@ -48,6 +55,8 @@ def test_use_of_a_file_is_told_by_its_content(path: str, data: bytes, use: Use) 
         (Use.PROGRAM, 0o755, 0o755, 0o755),
         (Use.PROGRAM, 0o644, 0o644, 0o644),
         (Use.PROGRAM, 0o4755, 0o4755, 0o4755),
+        (Use.MODULE, 0o755, 0o755, 0o644),
+        (Use.MODULE, 0o644, 0o644, 0o644),
         (Use.DATA, 0o755, 0o644, 0o644),
         (Use.DATA, 0o600, 0o600, 0o600),
     ],

@@ -62,7 +62,7 @@ class StoredFile:
     """Of a file that is there compressed."""
     elf: ElfDependencies | None = None
     traits: ElfTraits | None = None
-    """Of a 64-bit ELF file."""
+    """Of an ELF file that is looked into."""
     use: Use = Use.DATA
 
 
@@ -170,7 +170,7 @@ class FileMaker:
         """What has to be changed; nothing in what is no ELF file of a host."""
         if self._keep_runpath or is_code_object(path):
             return None
-        elf = ElfFile.read(view, label)
+        elf = ElfFile.read(view, label, narrow=True)
         return runpath_to_rpath(elf, self._prefixes) if elf is not None else None
 
     def _compress(self, data: bytearray) -> Iterator[StoredPiece]:

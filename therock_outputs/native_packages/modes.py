@@ -20,8 +20,10 @@ class Use(enum.Enum):
     """To be run: an ELF program, a script, or an ELF file that is not looked into."""
     LIBRARY = "library"
     """To be loaded by a program of the host."""
+    MODULE = "module"
+    """To be loaded by Perl, though it begins as a script does."""
     DATA = "data"
-    """To be read: code for GPUs, object files and Perl's modules too."""
+    """To be read: code for GPUs and object files too."""
 
 
 def use_of(path: str, data: Bytes, traits: ElfTraits | None) -> Use:
@@ -34,18 +36,19 @@ def use_of(path: str, data: Bytes, traits: ElfTraits | None) -> Use:
         return Use.LIBRARY if traits.is_library else Use.DATA
     if is_elf(data):
         return Use.PROGRAM
-    # A Perl module often begins as a script does, and is loaded all the same.
-    is_script = bytes(data[:2]) == b"#!" and not path.endswith(".pm")
-    return Use.PROGRAM if is_script else Use.DATA
+    if bytes(data[:2]) != b"#!":
+        return Use.DATA
+    return Use.MODULE if path.endswith(".pm") else Use.PROGRAM
 
 
 def packaged_mode(mode: int, use: Use, form: PackageFormat) -> int:
     """The permission bits that a file has in a package.
 
     A library may not be executed in a deb (as after dh_fixperms), and may be in an rpm, whose
-    generator of relations looks at executables only. Data may not be in either.
+    generator of relations looks at executables only. Data may not be in either. Of a module debs
+    keep what the build says, for lintian goes by the first line; rpmlint goes by the name.
     """
-    if use is Use.PROGRAM:
+    if use is Use.PROGRAM or (use is Use.MODULE and form is PackageFormat.DEB):
         return mode
     if use is Use.LIBRARY and form is PackageFormat.RPM:
         return mode | (mode & _READ) >> 2
