@@ -115,7 +115,8 @@ def expected(kind: PackageFormat) -> dict[str, str]:
         found[path] = found[target]
     for path in LIBRARIES:
         found[path] = f"{LIBRARIES_MODE[kind]} {found[path].split(' ')[1]}"
-    for path in ("lib/gfx942.co", "lib/Module.pm", "share/data"):
+    modules = [] if kind is DEB else ["lib/Module.pm"]
+    for path in ("lib/gfx942.co", "share/data", *modules):
         found[path] = found[path].replace("755 ", "644 ")
     return without_elf(found)
 
@@ -526,8 +527,17 @@ def test_rpm_knows_documents_licences_and_catalogues(tmp_path: Path) -> None:
 def test_deb_declares_to_lintian_what_concerns_it(tmp_path: Path) -> None:
     library = make_archive(tmp_path / "library", {"lib/liba.so.1": executable(LIBRARY)})
     data = make_archive(tmp_path / "data", {"share/a": b"data"})
+    gpu = sample_elf.gpu_code_object("gfx942", 512)
+    code = make_archive(
+        tmp_path / "code", {"lib/a.co": gpu, "lib/gpu": gpu, "lib/b.hsaco": b"KPAK"}
+    )
     declared = {}
-    for name, archives in (("library", [library]), ("data", [data]), ("gatherer", [])):
+    for name, archives in (
+        ("library", [library]),
+        ("data", [data]),
+        ("code", [code]),
+        ("gatherer", []),
+    ):
         root = extract_deb(build_both(tmp_path / name, archives, name=name).deb, tmp_path / "root")
         path = root / "usr/share/lintian/overrides" / name
         declared[name] = path.read_text().splitlines() if path.exists() else []
@@ -536,8 +546,13 @@ def test_deb_declares_to_lintian_what_concerns_it(tmp_path: Path) -> None:
         for name, lines in declared.items()
     }
     assert tags == {
-        "library": ["library: dir-or-file-in-opt"],
-        "data": ["data: dir-or-file-in-opt"],
+        "library": ["library: dir-or-file-in-opt [opt/rocm/*]"],
+        "data": ["data: dir-or-file-in-opt [opt/rocm/*]"],
+        "code": [
+            "code: dir-or-file-in-opt [opt/rocm/*]",
+            "code: binary-from-other-architecture [opt/rocm/core-7.13/*.co]",
+            "code: shared-library-lacks-prerequisites [opt/rocm/core-7.13/*.co]",
+        ],
         "gatherer": [],
     }
     assert declared["data"][0].startswith("# ROCm is installed below /opt, where the FHS has")
