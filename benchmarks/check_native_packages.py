@@ -4,9 +4,11 @@
     .venv/bin/python benchmarks/check_native_packages.py RUN_DIRECTORY [--name full]
 
 Every deb is unpacked by dpkg-deb and its sums are checked; every rpm is checked by rpm and unpacked
-by rpm2cpio; both have to hold the same files with the same modes, links and hard links. What each
-rpm provides and requires has to be what elfdeps says of its files. No ELF file but GPU code keeps a
-RUNPATH, and everything else is as the archives have it. The archives are the same afterwards.
+by rpm2cpio; both have to hold the same files with the same links and hard links, and with the modes
+that each format wants of libraries and data. What each rpm provides and requires has to be what
+elfdeps says of its files. No ELF file but GPU code keeps a RUNPATH or an RPATH that leads out of
+what is installed, and everything else is as the archives have it. The archives are the same
+afterwards.
 Results are kept in ``benchmarks/results/native-packages-NAME.json``; the exit code is 1 when
 something was found.
 """
@@ -89,7 +91,7 @@ def digest_of(path: Path) -> str:
 
 
 def tree_of(root: Path) -> dict[str, str]:
-    """Every path with its mode, time, links and content."""
+    """Every path with its time, links and content; the modes of directories too."""
     found: dict[str, str] = {}
     inodes: dict[int, str] = {}
     for path in sorted(root.rglob("*")):
@@ -100,8 +102,26 @@ def tree_of(root: Path) -> dict[str, str]:
             found[name] = f"{status.st_mode:o}"
         else:
             first = inodes.setdefault(status.st_ino, name)
-            found[name] = f"{status.st_mode:o} {int(status.st_mtime)} {first} {digest_of(path)}"
+            found[name] = f"{int(status.st_mtime)} {first} {digest_of(path)}"
     return found
+
+
+def wanted_modes(path: Path, mode: int) -> dict[PackageFormat, int]:
+    """The modes that a file of the archives' mode should have."""
+    deb = rpm = mode
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start == b"\x7fELF":
+            elf = ElfFile.read(memoryview(start + file.read()), str(path), narrow=True)
+            if elf is None or not elf.is_program:
+                deb = rpm = mode & ~0o111
+            if elf is not None and elf.is_library:
+                rpm = mode | (mode & 0o444) >> 2
+        elif start[:2] != b"#!":
+            deb = rpm = mode & ~0o111
+        elif path.suffix == ".pm":
+            rpm = mode & ~0o111
+    return {PackageFormat.DEB: deb, PackageFormat.RPM: rpm}
 
 
 def elf_files(root: Path) -> Iterator[Path]:
@@ -118,7 +138,7 @@ class Check:
 
     def __init__(self, archives: list[ArchiveFile]) -> None:
         self.faults: list[str] = []
-        self.elf_files = self.paths = self.rewritten = self.relations = 0
+        self.elf_files = self.paths = self.rewritten = self.relations = self.changed_modes = 0
         self.digests = {
             (archive.name.filename, member.stage, member.path): digest
             for archive in archives
@@ -135,8 +155,25 @@ class Check:
             odd = sorted(dict(trees[0].items() ^ trees[1].items()))[:3]
             self.faults.append(f"{rpm.path.name}: {odd} are not as in the deb")
         self.paths += len(trees[1])
+        self.modes(rpm, work)
         self.contents(rpm, work / "rpm" / "root")
         self.elf(rpm, work / "rpm" / "root")
+
+    def modes(self, package: WrittenPackage, work: Path) -> None:
+        """Files may be executed as each format wants it; hard links have one mode anyway."""
+        prefix = package.plan.prefix.strip("/")
+        for content in package.plan.contents:
+            if content.kind is not Kind.FILE:
+                continue
+            place = f"root/{prefix}/{content.path}"
+            for kind, wanted in wanted_modes(work / "rpm" / place, content.mode).items():
+                mode = (work / kind.value / place).stat().st_mode & 0o7777
+                self.changed_modes += mode != content.mode
+                if mode != wanted:
+                    self.faults.append(
+                        f"{package.path.name}: {content.path} has mode {mode:o} in the "
+                        f"{kind.value}, not {wanted:o}"
+                    )
 
     def contents(self, package: WrittenPackage, root: Path) -> None:
         """All that was planned is there, the same but for what is rewritten."""
@@ -162,9 +199,12 @@ class Check:
                 found[what] |= elfdeps(path, what)
             elf = None
             if not is_code_object(path.name):
-                elf = ElfFile.read(memoryview(path.read_bytes()), str(path))
+                elf = ElfFile.read(memoryview(path.read_bytes()), str(path), narrow=True)
             if elf is not None and elf.has(Tag.RUNPATH):
                 self.faults.append(f"{package.path.name}: {path.name} has a RUNPATH")
+            for place in elf.search_path if elf is not None else ():
+                if not place.startswith(("$ORIGIN", "/opt/rocm", "/usr/lib")):
+                    self.faults.append(f"{package.path.name}: {path.name} is led to {place}")
         for what, names in found.items():
             tag, flag = what[:-1].upper(), FOUND[what]
             form = f"[%{{{tag}NAME}}\\t%{{{tag}FLAGS}}\\n]"
@@ -242,6 +282,7 @@ def main() -> int:
         "elf_files": check.elf_files,
         "elf_relations": check.relations,
         "files_rewritten": check.rewritten,
+        "modes_changed": check.changed_modes,
         "build_wall_s": round(seconds, 1),
         "load": round(os.getloadavg()[0], 1),
         "faults": check.faults,

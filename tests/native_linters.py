@@ -1,11 +1,11 @@
-"""lintian and rpmlint on packages, held against the tags that the project accepts."""
+"""lintian and rpmlint on packages, held against what the project says of them."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-from collections import Counter
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,93 +14,95 @@ from pathlib import Path
 import pytest
 
 from tests.native_package_makers import run
-from therock_outputs.native_packages.lint import lint_exceptions
+from therock_outputs.native_packages.lint import printed_tags, rpmlint_settings
 from therock_outputs.signing import Signer, open_signer
 
 KEY = "lint@example.org"
-_LINTIAN = re.compile(r"^([EW]): ([^: ]+)[^:]*: ([A-Za-z0-9-]+)", re.MULTILINE)
-_RPMLINT = re.compile(r"^(\S+): ([EW]): (\S+)", re.MULTILINE)
+_LINTIAN = re.compile(r"^([EWIO]): ([^: ]+)[^:]*: ([A-Za-z0-9-]+) ?(.*)$", re.MULTILINE)
+_RPMLINT = re.compile(r"^(\S+): ([EW]): (\S+) ?(.*)$", re.MULTILINE)
 _FAILED = "fatal error while reading "
-_SETTINGS = """\
-ValidLicenses = ["MIT", "Apache-2.0", "GPL-3.0-or-later", "NCSA"]
-ValidLicenseExceptions = ["LLVM-exception"]
-# Where the libraries of a package lie, so that an RPATH may lead there.
-SystemLibPaths = ["/opt/rocm"]
-"""
-"""Of rpmlint: not what it shall leave out, but what it cannot know."""
+_UNUSED = frozenset({"unused-override", "mismatched-override"})
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a linter says once."""
+
+    package: str
+    level: str
+    """E, W or I; O of what lintian would say, had the deb not declared it."""
+    tag: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.package}: {self.level}: {self.tag}{self.detail and ' '}{self.detail}"
 
 
 @dataclass
 class Said:
     """What a linter says of packages."""
 
-    tags: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often, by level (E or W) and tag."""
-    examples: dict[str, str] = field(default_factory=dict)
-    """A package for each tag."""
+    remarks: list[Remark] = field(default_factory=list)
+    """Errors and warnings, and overrides that are for nothing."""
+    overridden: list[Remark] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     """Packages that the linter could not read to the end."""
 
-    def add(self, package: str, level: str, tag: str) -> None:
-        """Count one."""
-        self.tags[level, tag] += 1
-        self.examples.setdefault(tag, package)
-
     def beyond(self, linter: str) -> list[str]:
-        """Tags that nobody has accepted, each with a package."""
-        accepted = {e.tag for e in lint_exceptions() if linter in e.linters}
-        found = sorted({tag for _, tag in self.tags} - accepted)
-        return [f"{tag} ({self.examples[tag]})" for tag in found]
+        """What is not listed as printed, and all errors."""
+        listed = {one.tag for one in printed_tags() if one.linter == linter}
+        return sorted(str(r) for r in self.remarks if r.level != "W" or r.tag not in listed)
+
+    def add(self, other: Said) -> None:
+        """Add what was said of other packages."""
+        self.remarks += other.remarks
+        self.overridden += other.overridden
+        self.failed += other.failed
 
 
 def lintian(debs: Sequence[Path], *, unknown_compression: bool = False) -> Said:
-    """What lintian says, by its default: errors and warnings that no override is for.
+    """What lintian says by its default, and what it knows of overrides.
 
     lintian 2.116 reads zstd payloads, but calls the file malformed for them, which dpkg does not:
     ``unknown_compression`` leaves that out.
     """
-    said = Said()
     words = ["--suppress-tags", "malformed-deb-archive"] if unknown_compression else []
-    command = ["lintian", "--allow-root", "--fail-on", "none", *words, *map(str, debs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words += ["--allow-root", "--fail-on", "none", "--display-info", "--show-overrides"]
+    done = subprocess.run(
+        ["lintian", *words, *map(str, debs)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    for level, package, tag in _LINTIAN.findall(done.stdout):
-        said.add(package, level, tag)
+    said = Said()
+    for level, package, tag, detail in _LINTIAN.findall(done.stdout):
+        remark = Remark(package, level, tag, detail)
+        if level == "O":
+            said.overridden.append(remark)
+        elif level != "I" or tag in _UNUSED:
+            said.remarks.append(remark)
     return said
 
 
-def rpmlint(rpms: Iterable[Path], home: Path, *, one_by_one: bool = False) -> Said:
-    """What rpmlint says. ``home`` has a keyring of rpm; see `signing_home`."""
-    said = Said()
-    (home / "rpmlint.toml").write_text(rpmlint_settings())
+def rpmlint(rpms: Iterable[Path], home: Path, settings: str | None = None) -> Said:
+    """What rpmlint says with these settings, or with the project's own.
+
+    ``home`` has a keyring of rpm; see `signing_home`.
+    """
     packages = [str(path) for path in rpms]
-    for group in [[path] for path in packages] if one_by_one else [packages]:
+    with tempfile.NamedTemporaryFile("w", dir=home, suffix=".toml") as file:
+        file.write(rpmlint_settings() if settings is None else settings)
+        file.flush()
         done = subprocess.run(
-            ["rpmlint", "-c", str(home / "rpmlint.toml"), *group],
+            ["rpmlint", "--config", file.name, *packages],
             capture_output=True,
             text=True,
             check=False,
             env={**os.environ, "HOME": str(home)},
         )
-        if _FAILED in done.stdout + done.stderr:
-            said.failed += [Path(path).name for path in group]
-            continue
-        assert "packages and 0 specfiles checked" in done.stdout, done.stdout + done.stderr
-        for package, level, tag in _RPMLINT.findall(done.stdout):
-            said.add(package, level, tag)
-    return said
-
-
-def rpmlint_settings(*, with_filters: bool = False) -> str:
-    """A file for ``rpmlint --config``; with filters, it leaves out what is accepted."""
-    if not with_filters:
-        return _SETTINGS
-    filters = (
-        f"    '[EW]: {re.escape(exception.tag)}( |$)',\n"
-        for exception in lint_exceptions()
-        if "rpmlint" in exception.linters
-    )
-    return f"{_SETTINGS}Filters = [\n{''.join(filters)}]\n"
+    if _FAILED in done.stdout + done.stderr:
+        return Said(failed=[Path(name).name for name in packages])
+    assert "packages and 0 specfiles checked" in done.stdout, done.stdout + done.stderr
+    found = _RPMLINT.findall(done.stdout)
+    return Said([Remark(package, level, tag, detail) for package, level, tag, detail in found])
 
 
 @contextmanager

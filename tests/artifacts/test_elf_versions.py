@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,78 @@ def test_an_rpath_beside_a_runpath_goes() -> None:
     without = ElfFile.read(memoryview(plain), "liba.so")
     assert without is not None
     assert runpath_to_rpath(without) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("$ORIGIN/../lib", "$ORIGIN/../lib"),
+        ("$ORIGIN/../lib:/build/llvm/stage2/./lib", "$ORIGIN/../lib"),
+        ("/build/llvm:$ORIGIN:${ORIGIN}/a", "$ORIGIN:${ORIGIN}/a"),
+        ("$ORIGIN/a:/build/llvm/lib:$ORIGIN/b", "$ORIGIN/a:$ORIGIN/b"),
+        ("/usr/lib64:/opt/rocm/lib:/opt/rocm/core-7.13/lib:/opt/rh/lib", None),
+        ("$ORIGIN::lib", "$ORIGIN"),
+        ("/build/llvm/lib", ""),
+        ("/build/$ORIGIN:/usrlib/x:/opt/rocm-other", ""),
+        # The end of the path may be the end of a name too: not to be written over.
+        ("$ORIGIN/a:/b:$ORIGIN/a-long-step", "$ORIGIN/a:/b:$ORIGIN/a-long-step"),
+    ],
+)
+@pytest.mark.parametrize("tag", ["runpath", "rpath"])
+def test_directories_of_the_build_leave_a_search_path(
+    tag: str, before: str, after: str | None, tmp_path: Path
+) -> None:
+    after = "/usr/lib64:/opt/rocm/lib:/opt/rocm/core-7.13/lib" if after is None else after
+    library = sample_elf.shared_library("liba.so.1", ["f"], runpath=before, needed=["libc.so.6"])
+    data = bytearray(library)
+    if tag == "rpath":
+        elf = ElfFile.read(memoryview(library), "liba.so.1")
+        assert elf is not None
+        rewrite = runpath_to_rpath(elf, [""])
+        assert rewrite is not None
+        rewrite.apply(data)
+    elf = ElfFile.read(memoryview(bytes(data)), "liba.so.1")
+    assert elf is not None
+    rewrite = runpath_to_rpath(elf, ["/opt/rocm", "/opt/rocm/core-7.13"])
+    if rewrite is not None:
+        rewrite.apply(data)
+
+    assert len(data) == len(library)
+    path = tmp_path / "liba.so.1"
+    path.write_bytes(data)
+    told = subprocess.run(
+        ["readelf", "-dW", path], capture_output=True, text=True, check=True
+    ).stdout
+    assert "(RUNPATH)" not in told
+    assert (f"Library rpath: [{after}]" in told) == bool(after)
+    assert ("(RPATH)" in told) == bool(after)
+    assert "Library soname: [liba.so.1]" in told
+    assert elf_dependencies(bytes(data)) == elf_dependencies(library)
+    call = f"import ctypes, sys; sys.exit(ctypes.CDLL({str(path)!r}).f())"
+    assert subprocess.run([sys.executable, "-c", call], check=False).returncode == 1
+
+
+def test_search_path_of_an_i386_library_is_changed_in_place_too(tmp_path: Path) -> None:
+    path = "-Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib:/build/lib"
+    flags = ("-m32", "-shared", "-fPIC", "-nostdlib", "-Wl,-soname,liba.so.1", path)
+    library = compiled(tmp_path, "liba.so.1", "int one(void) { return 1; }\n", *flags)
+    before = library.read_bytes()
+    assert ElfFile.read(memoryview(before), "liba.so.1") is None
+    elf = ElfFile.read(memoryview(before), "liba.so.1", narrow=True)
+    assert elf is not None
+    assert elf.is_library
+    assert elf.soname == "liba.so.1"
+    rewrite = runpath_to_rpath(elf)
+    assert rewrite is not None
+    data = bytearray(before)
+    rewrite.apply(data)
+    library.write_bytes(data)
+
+    assert len(data) == len(before)
+    command = ["readelf", "-dW", str(library)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "(RPATH)" in told
+    assert "Library rpath: [$ORIGIN/../lib]\n" in told
+    assert "(RUNPATH)" not in told
+    assert "Library soname: [liba.so.1]" in told
+    assert elf_dependencies(bytes(data)) == elf_dependencies(before)

@@ -305,7 +305,7 @@ def test_judges_find_what_is_wrong_with_an_installation(shop: Shop, tmp_path: Pa
     with pytest.raises(JudgementError, match="is not installed"):
         judge_debs(apt, pool)
     library.write_bytes(b"\x7fELF" + data[4:64])
-    library.chmod(0o755)
+    library.chmod(0o644)
     with pytest.raises(JudgementError, match="has other content"):
         judge_debs(apt, pool)
     with pytest.raises(JudgementError, match="libhsa-runtime64"):
@@ -313,8 +313,8 @@ def test_judges_find_what_is_wrong_with_an_installation(shop: Shop, tmp_path: Pa
     with pytest.raises(JudgementError, match="do not load"):
         apt.root.load_each(V13.prefix)
     library.write_bytes(data)
-    library.chmod(0o644)
-    with pytest.raises(JudgementError, match="has mode 100644, not 755"):
+    library.chmod(0o755)
+    with pytest.raises(JudgementError, match="has mode 100755, not 644"):
         judge_debs(apt, pool)
     with pytest.raises(JudgementError, match="realpath"):
         judge_alternatives(apt.root, V13, PROGRAMS)

@@ -34,7 +34,7 @@ from therock_outputs.artifacts.archives import Kind
 from therock_outputs.artifacts.entries import Entry
 from therock_outputs.errors import IntegrityError, UsageError
 from therock_outputs.native_packages.build import Compression, build_native_packages
-from therock_outputs.native_packages.package import Content, Scripts
+from therock_outputs.native_packages.package import Content, PackageFormat, Scripts
 from therock_outputs.signing import Signer, open_signer
 
 LONG = "share/" + "n" * 120 + "/" + "f" * 130 + ".txt"
@@ -48,6 +48,10 @@ CONTENT: dict[str, Entry | bytes] = {
     "lib/libhip.so.1": Entry.file("", LIBRARY),
     "lib/zz-hard": hardlink("lib/libhip.so.1"),
     "lib/libhip.so": Entry.symlink("", "libhip.so.1"),
+    "lib/plugin.so": executable(sample_elf.shared_library("", ["f"], needed=["libc.so.6"])),
+    "lib/gfx942.co": executable(sample_elf.gpu_code_object("gfx942", 4096)),
+    "lib/Module.pm": executable(b"#!/usr/bin/perl\n1;\n"),
+    "share/data": executable(b"data"),
     "lib/up": Entry.symlink("", ".."),
     ".kpack/.hidden": b"hidden",
     "share/empty": Entry.directory(""),
@@ -57,6 +61,8 @@ CONTENT: dict[str, Entry | bytes] = {
     "share/read-only": Entry("", Kind.FILE, 0o444, b"read only"),
     "share/large.bin": NOISE * 4,
 }
+LIBRARIES = ("lib/libhip.so.1", "lib/zz-hard", "lib/plugin.so")
+LIBRARIES_MODE = {DEB: "644", RPM: "755"}
 SCRIPTS = Scripts(
     "set -e\necho installed >/marks-after_install\n",
     "set -e\n: before\n",
@@ -79,8 +85,16 @@ def installed(root: Path) -> dict[str, str]:
     return tree(root / PREFIX.strip("/"))
 
 
-def expected() -> dict[str, str]:
-    """What the archive holds, as ``tree`` tells it; libraries with their RPATH."""
+def digests(root: Path) -> dict[str, str]:
+    """What was unpacked below the prefix, without modes."""
+    return {path: what.split(" ")[-1] for path, what in installed(root).items()}
+
+
+def expected(kind: PackageFormat) -> dict[str, str]:
+    """What the archive holds, as ``tree`` tells it, with each file's mode by the format's custom.
+
+    Without digests of what is rewritten: libraries get their RPATH.
+    """
     found: dict[str, str] = {}
     for path, given in CONTENT.items():
         entry = given if isinstance(given, Entry) else Entry.file("", given)
@@ -99,13 +113,20 @@ def expected() -> dict[str, str]:
         ("lib/zz-hard", "lib/libhip.so.1"),
     ):
         found[path] = found[target]
-    return found
+    for path in LIBRARIES:
+        found[path] = f"{LIBRARIES_MODE[kind]} {found[path].split(' ')[1]}"
+    modules = [] if kind is DEB else ["lib/Module.pm"]
+    for path in ("lib/gfx942.co", "share/data", *modules):
+        found[path] = found[path].replace("755 ", "644 ")
+    return without_elf(found)
 
 
 def without_elf(found: dict[str, str]) -> dict[str, str]:
     """Without digests of what is rewritten."""
-    rewritten = {"bin/tool", "lib/libhip.so.1", "lib/zz-hard"}
-    return {path: what.split(" ")[0] if path in rewritten else what for path, what in found.items()}
+    return {
+        path: what.split(" ")[0] if path in {"bin/tool", *LIBRARIES} else what
+        for path, what in found.items()
+    }
 
 
 # ---------------------------------------------------------------------------- both formats
@@ -115,8 +136,9 @@ def test_both_formats_unpack_to_what_the_archive_holds(built: Built, tmp_path: P
     from_deb = extract_deb(built.deb, tmp_path / "deb")
     from_rpm = extract_rpm(built.rpm, tmp_path / "rpm")
 
-    assert without_elf(installed(from_deb)) == without_elf(expected())
-    assert installed(from_deb) == installed(from_rpm)
+    assert without_elf(installed(from_deb)) == expected(DEB)
+    assert without_elf(installed(from_rpm)) == expected(RPM)
+    assert digests(from_deb) == digests(from_rpm)
     for root in (from_deb, from_rpm):
         place = root / PREFIX.strip("/")
         names = [place / name for name in ("bin/script", "bin/same", "include/a-hard")]
@@ -135,8 +157,9 @@ def test_libarchive_reads_both_formats(built: Built, tmp_path: Path) -> None:
     (data_tar,) = deb.glob("data.tar.*")
     run("bsdtar", "-xf", data_tar, "-C", deb)
 
-    assert installed(from_rpm) == installed(deb)
-    assert without_elf(installed(from_rpm)) == without_elf(expected())
+    assert without_elf(installed(deb)) == expected(DEB)
+    assert without_elf(installed(from_rpm)) == expected(RPM)
+    assert digests(from_rpm) == digests(deb)
 
 
 def test_the_same_files_give_the_same_bytes(built: Built, tmp_path: Path) -> None:
@@ -150,10 +173,14 @@ def test_the_same_files_give_the_same_bytes(built: Built, tmp_path: Path) -> Non
     assert again.rpm.read_bytes() == built.rpm.read_bytes()
 
 
-def test_runpath_becomes_rpath_unless_it_is_to_be_kept(tmp_path: Path) -> None:
+def test_runpath_becomes_rpath_of_installed_directories_unless_it_is_to_be_kept(
+    tmp_path: Path,
+) -> None:
     code = sample_elf.shared_library("code.co", ["f"])
+    path = f"$ORIGIN/../lib:{PREFIX}/lib:/build/lib"
     content: dict[str, Entry | bytes] = {
         "lib/libhip.so.1": LIBRARY,
+        "lib/libfound.so": sample_elf.shared_library("libfound.so", ["f"], runpath=path),
         "lib/gfx942.co": code,
         "lib/gfx942.hsaco": code,
         "lib/blas.kpack": code,
@@ -173,6 +200,8 @@ def test_runpath_becomes_rpath_unless_it_is_to_be_kept(tmp_path: Path) -> None:
             assert (rewritten / "lib" / path).read_bytes() == code
         assert "(RPATH)" in run("readelf", "-dW", rewritten / "lib/libhip.so.1")
         assert "(RUNPATH)" in run("readelf", "-dW", same / "lib/libhip.so.1")
+        found = run("readelf", "-dW", rewritten / "lib/libfound.so")
+        assert f"Library rpath: [$ORIGIN/../lib:{PREFIX}/lib]\n" in found
         assert b"-Wl,--disable-new-dtags" in (rewritten / "lib/llvm/bin/rocm.cfg").read_bytes()
         assert b"enable-new" in (rewritten / "share/other.cfg").read_bytes()
         for path, data in content.items():
@@ -277,7 +306,7 @@ def test_dpkg_installs_upgrades_and_purges_a_deb(built: Built, tmp_path: Path) -
     options = (f"--root={tmp_path / 'root'}", "--force-not-root,depends,script-chrootless")
     run("dpkg", *options, "--log=/dev/null", "-i", plain.deb)
 
-    assert without_elf(installed(tmp_path / "root")) == without_elf(expected())
+    assert without_elf(installed(tmp_path / "root")) == expected(DEB)
     status = run("dpkg-query", f"--admindir={database}", "-W", "-f", "${Status}", "amdrocm-*")
     assert status == "install ok installed"
     assert run("dpkg", *options, "--verify") == ""
@@ -361,7 +390,7 @@ def test_rpm_installs_verifies_relocates_and_erases(built: Built, tmp_path: Path
     rpm_on(root, "--initdb")
     rpm_on(root, "-i", *changes, built.rpm)
 
-    assert without_elf(installed(root)) == without_elf(expected())
+    assert without_elf(installed(root)) == expected(RPM)
     assert rpm_on(root, "-V", *options, "amdrocm-runtime7.13") == ""
     rpm_on(root, "-e", *changes, "amdrocm-runtime7.13")
     assert not (root / PREFIX[1:]).exists()
@@ -369,7 +398,7 @@ def test_rpm_installs_verifies_relocates_and_erases(built: Built, tmp_path: Path
     other = tmp_path / "other"
     rpm_on(other, "--initdb")
     rpm_on(other, "-i", *changes, "--prefix=/srv/rocm", built.rpm)
-    assert without_elf(tree(other / "srv/rocm")) == without_elf(expected())
+    assert without_elf(tree(other / "srv/rocm")) == expected(RPM)
 
 
 def test_rpm_relations_are_parsed(tmp_path: Path) -> None:
@@ -498,8 +527,17 @@ def test_rpm_knows_documents_licences_and_catalogues(tmp_path: Path) -> None:
 def test_deb_declares_to_lintian_what_concerns_it(tmp_path: Path) -> None:
     library = make_archive(tmp_path / "library", {"lib/liba.so.1": executable(LIBRARY)})
     data = make_archive(tmp_path / "data", {"share/a": b"data"})
+    gpu = sample_elf.gpu_code_object("gfx942", 512)
+    code = make_archive(
+        tmp_path / "code", {"lib/a.co": gpu, "lib/gpu": gpu, "lib/b.hsaco": b"KPAK"}
+    )
     declared = {}
-    for name, archives in (("library", [library]), ("data", [data]), ("gatherer", [])):
+    for name, archives in (
+        ("library", [library]),
+        ("data", [data]),
+        ("code", [code]),
+        ("gatherer", []),
+    ):
         root = extract_deb(build_both(tmp_path / name, archives, name=name).deb, tmp_path / "root")
         path = root / "usr/share/lintian/overrides" / name
         declared[name] = path.read_text().splitlines() if path.exists() else []
@@ -508,8 +546,13 @@ def test_deb_declares_to_lintian_what_concerns_it(tmp_path: Path) -> None:
         for name, lines in declared.items()
     }
     assert tags == {
-        "library": ["library: dir-or-file-in-opt", "library: shared-library-is-executable"],
-        "data": ["data: dir-or-file-in-opt"],
+        "library": ["library: dir-or-file-in-opt [opt/rocm/*]"],
+        "data": ["data: dir-or-file-in-opt [opt/rocm/*]"],
+        "code": [
+            "code: dir-or-file-in-opt [opt/rocm/*]",
+            "code: binary-from-other-architecture [opt/rocm/core-7.13/*.co]",
+            "code: shared-library-lacks-prerequisites [opt/rocm/core-7.13/*.co]",
+        ],
         "gatherer": [],
     }
     assert declared["data"][0].startswith("# ROCm is installed below /opt, where the FHS has")

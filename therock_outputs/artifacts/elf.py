@@ -1,7 +1,7 @@
 """Read what the packages need to know of an ELF file, from its headers alone.
 
-64-bit, little-endian files are looked into; all others are data here. Formats: System V ABI,
-chapters 4 and 5.
+64-bit, little-endian files are looked into, and those for i386 where they are asked for; all others
+are data here. Formats: System V ABI, chapters 4 and 5.
 """
 
 from __future__ import annotations
@@ -31,14 +31,39 @@ SECTION = struct.Struct("<IIQQQQIIQQ")
 DYNAMIC = struct.Struct("<QQ")
 
 _MAGIC = b"\x7fELF"
-_CLASS_64, _LITTLE_ENDIAN = 2, 1
-_MACHINES = frozenset({62, 183})
-"""x86-64 and AArch64: what a host runs. GPU code objects are ELF files too."""
-_FLAG_PIE = 0x08000000
-_NO_BITS = 8
+PIE = 0x08000000
+NO_BITS = 8
 _STRING_TABLE = 3
 _MOST_SEGMENTS = 0xFFFF
 
+
+@dataclass(frozen=True, slots=True)
+class ElfForm:
+    """How the headers of a class of files are laid out."""
+
+    header: struct.Struct
+    segment: struct.Struct
+    segment_order: tuple[int, ...]
+    """Where the fields of a `Segment` stand in a program header."""
+    section: struct.Struct
+    dynamic: struct.Struct
+    machines: frozenset[int]
+    """What a host runs. GPU code objects are ELF files too."""
+
+
+WIDE = ElfForm(HEADER, SEGMENT, tuple(range(8)), SECTION, DYNAMIC, frozenset({62, 183}))
+"""64-bit, for x86-64 and AArch64."""
+NARROW = ElfForm(
+    struct.Struct("<16sHHIIIIIHHHHHH"),
+    struct.Struct("<IIIIIIII"),
+    (0, 6, 1, 2, 3, 4, 5, 7),
+    struct.Struct("<IIIIIIIIII"),
+    struct.Struct("<II"),
+    frozenset({3}),
+)
+"""32-bit, for i386, of which compilers bring libraries too."""
+FORMS = {b"\2\1": WIDE, b"\1\1": NARROW}
+"""By the bytes of a file that tell its class and byte order."""
 
 _GPU_CODE = (".co", ".hsaco", ".kpack")
 
@@ -64,6 +89,7 @@ class SegmentType(enum.IntEnum):
     DYNAMIC = 2
     INTERP = 3
     PHDR = 6
+    STACK = 0x6474E551
 
 
 class Tag(enum.IntEnum):
@@ -137,6 +163,7 @@ class ElfFile:
     sections: tuple[Section, ...]
     size: int
     """Bytes of the file."""
+    form: ElfForm = WIDE
     dynamic: tuple[DynamicEntry, ...] = ()
     """Up to and without the end mark; empty for a static program."""
     dynamic_at: int = 0
@@ -147,42 +174,43 @@ class ElfFile:
     """The dynamic string table."""
 
     @classmethod
-    def read(cls, data: memoryview, label: str) -> Self | None:
+    def read(cls, data: memoryview, label: str, *, narrow: bool = False) -> Self | None:
         """The headers of ``data``; None when it is no ELF file for a host.
 
-        IntegrityError when it is one and cut short, or contradicts itself.
+        ``narrow``: of an i386 file too, which can be changed in place only. IntegrityError when it
+        is one and cut short, or contradicts itself.
         """
         if bytes(data[:4]) != _MAGIC or len(data) < 20:
             if bytes(data[:4]) == _MAGIC:
                 raise _broken(label, "is cut short in its header")
             return None
-        ident = bytes(data[4:6])
+        form = FORMS.get(bytes(data[4:6]))
         machine = int.from_bytes(data[18:20], "little")
-        if ident != bytes([_CLASS_64, _LITTLE_ENDIAN]) or machine not in _MACHINES:
+        if form is None or machine not in form.machines or (form is NARROW and not narrow):
             return None
-        if len(data) < HEADER.size:
+        if len(data) < form.header.size:
             raise _broken(label, "is cut short in its header")
-        return cls._read_tables(data, label)
+        return cls._read_tables(data, label, form)
 
     @classmethod
-    def _read_tables(cls, data: memoryview, label: str) -> Self:
-        fields = HEADER.unpack_from(data)
+    def _read_tables(cls, data: memoryview, label: str, form: ElfForm) -> Self:
+        fields = form.header.unpack_from(data)
         kind, segments_at, sections_at = fields[1], fields[5], fields[6]
         segment_size, segment_count, section_size, section_count = fields[9:13]
-        if segment_count and segment_size != SEGMENT.size:
+        if segment_count and segment_size != form.segment.size:
             raise _broken(label, f"has program headers of {segment_size} bytes")
-        if sections_at and section_count and section_size != SECTION.size:
+        if sections_at and section_count and section_size != form.section.size:
             raise _broken(label, f"has section headers of {section_size} bytes")
         segments = tuple(
-            Segment(*values)
+            Segment(*(values[place] for place in form.segment_order))
             for values in _table(
-                data, SEGMENT, segments_at, segment_count, label=label, what="program"
+                data, form.segment, segments_at, segment_count, label=label, what="program"
             )
         )
         sections = tuple(
             Section(index, values[1], values[3], values[4], values[5])
             for index, values in enumerate(
-                _table(data, SECTION, sections_at, section_count, label=label, what="section")
+                _table(data, form.section, sections_at, section_count, label=label, what="section")
             )
         )
         for segment in segments:
@@ -196,19 +224,20 @@ class ElfFile:
             elf_type = ElfType(kind)
         except ValueError:
             elf_type = ElfType.OTHER
-        elf = cls(label, elf_type, segments_at, segments, sections_at, sections, len(data))
+        elf = cls(label, elf_type, segments_at, segments, sections_at, sections, len(data), form)
         return elf._with_dynamic(data)
 
     def _with_dynamic(self, data: memoryview) -> Self:
         segment = next((s for s in self.segments if s.type == SegmentType.DYNAMIC), None)
         if segment is None or not segment.file_size:
             return self
-        if any(s.offset == segment.offset and s.type == _NO_BITS for s in self.sections):
+        if any(s.offset == segment.offset and s.type == NO_BITS for s in self.sections):
             return self  # a file of debug information, which has the headers alone
-        capacity = segment.file_size // DYNAMIC.size
+        form = self.form.dynamic
+        capacity = segment.file_size // form.size
         entries = []
         for place in range(capacity):
-            entry = DynamicEntry(*DYNAMIC.unpack_from(data, segment.offset + place * DYNAMIC.size))
+            entry = DynamicEntry(*form.unpack_from(data, segment.offset + place * form.size))
             if entry.tag == Tag.NULL:
                 break
             entries.append(entry)
@@ -227,6 +256,7 @@ class ElfFile:
             self.sections_at,
             self.sections,
             self.size,
+            self.form,
             dynamic=tuple(entries),
             dynamic_at=segment.offset,
             dynamic_capacity=capacity,
@@ -248,7 +278,7 @@ class ElfFile:
             return True
         if self.type is not ElfType.SHARED or self.soname:
             return False
-        pie = any(e.tag == Tag.FLAGS_1 and e.value & _FLAG_PIE for e in self.dynamic)
+        pie = any(e.tag == Tag.FLAGS_1 and e.value & PIE for e in self.dynamic)
         return pie or any(s.type == SegmentType.INTERP for s in self.segments)
 
     @property

@@ -9,6 +9,7 @@ why files whose program headers already stand at their end are no special case.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from posixpath import dirname, relpath
@@ -29,6 +30,8 @@ __all__ = ["Rewrite", "origin_paths", "rewrite_rpath", "runpath_to_rpath"]
 
 _PAGE = 0x1000
 _READ, _WRITE = 4, 2
+_SYSTEM = ("/usr", "/lib", "/lib64")
+"""Only the administrator puts something there."""
 _MOST_PADDING = 1 << 24
 """Bytes that a program may grow by for the sake of old kernels."""
 # Places in the file header and in a section header.
@@ -91,19 +94,56 @@ def rewrite_rpath(elf: ElfFile, additions: Sequence[str]) -> Rewrite | None:
     return _with_segment(elf, text)
 
 
-def runpath_to_rpath(elf: ElfFile) -> Rewrite | None:
-    """What makes DT_RUNPATH a DT_RPATH in place; None where there is none.
+def runpath_to_rpath(elf: ElfFile, prefixes: Sequence[str] = ()) -> Rewrite | None:
+    """What makes DT_RUNPATH a DT_RPATH in place, without directories that only the build had.
 
-    The loader takes no notice of a DT_RPATH that stands beside it, so that one goes.
+    Those are all but what lies beside the file, below ``prefixes`` or in the system's directories:
+    who can make such a directory on a user's machine has the loader take a library from it. The
+    loader takes no notice of a DT_RPATH that stands beside DT_RUNPATH, so that one goes. None when
+    there is nothing to do.
     """
-    if not elf.has(Tag.RUNPATH):
+    tag = Tag.RUNPATH if elf.has(Tag.RUNPATH) else Tag.RPATH
+    path = next((entry for entry in elf.dynamic if entry.tag == tag), None)
+    if path is None:
         return None
+    parts = elf.text_at(path.value).split(":")
+    kept = [part for part in parts if _is_installed(part, prefixes)]
+    if tag == Tag.RPATH and kept == parts:
+        return None
+    rewrite, at = Rewrite(), path.value
+    if kept != parts:
+        at = _shortened(rewrite, elf, path.value, ":".join(kept))
     entries = [
-        replace(entry, tag=Tag.RPATH) if entry.tag == Tag.RUNPATH else entry
+        DynamicEntry(Tag.RPATH, at) if entry is path else entry
         for entry in elf.dynamic
-        if entry.tag != Tag.RPATH
+        if (entry is path and kept) or entry.tag not in (Tag.RPATH, Tag.RUNPATH)
     ]
-    return Rewrite([(elf.dynamic_at, _packed(entries, elf.dynamic_capacity))])
+    data = _packed(entries, elf.dynamic_capacity, elf.form.dynamic)
+    rewrite.edits.append((elf.dynamic_at, data))
+    return rewrite
+
+
+def _is_installed(part: str, prefixes: Sequence[str]) -> bool:
+    """Whether an entry of a search path leads to where packages put files, wherever that is."""
+    roots = ("$ORIGIN", "${ORIGIN}", *prefixes, *_SYSTEM)
+    return any(part == root or part.startswith(f"{root}/") for root in roots)
+
+
+def _shortened(rewrite: Rewrite, elf: ElfFile, at: int, new: str) -> int:
+    """Where the string table has what is left of the path at ``at``, after an edit if need be.
+
+    Linkers let one text be the end of another. What else ends as a path does is the name of a
+    library or a symbol, without a slash or a colon, so it begins in the last step at the earliest:
+    nothing is written there, and a path that would reach there stays as it is.
+    """
+    text, old = new.encode("utf-8", "surrogateescape"), elf.text_at(at)
+    found = _find(elf.strings, text)
+    if found is not None:
+        return found
+    last = max(old.rfind("/"), old.rfind(":")) + 1
+    if len(text) < len(old[:last].encode("utf-8", "surrogateescape")):
+        rewrite.edits.append((elf.strings_at + at, text + b"\0"))
+    return at
 
 
 def _has_path(elf: ElfFile) -> bool:
@@ -132,9 +172,9 @@ def _entries(elf: ElfFile, path_at: int) -> list[DynamicEntry]:
     return entries
 
 
-def _packed(entries: Sequence[DynamicEntry], capacity: int) -> bytes:
-    data = b"".join(DYNAMIC.pack(entry.tag, entry.value) for entry in entries)
-    return data + bytes(capacity * DYNAMIC.size - len(data))
+def _packed(entries: Sequence[DynamicEntry], capacity: int, form: struct.Struct = DYNAMIC) -> bytes:
+    data = b"".join(form.pack(entry.tag, entry.value) for entry in entries)
+    return data + bytes(capacity * form.size - len(data))
 
 
 def _with_segment(elf: ElfFile, text: bytes) -> Rewrite:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import dirname
 
 from therock_outputs.artifacts.archive_file import ArchiveFile
 from therock_outputs.artifacts.archives import Kind
@@ -25,6 +26,7 @@ from therock_outputs.native_packages import deb, rpm
 from therock_outputs.native_packages.entries import entries_of
 from therock_outputs.native_packages.files import LARGE, FileMaker
 from therock_outputs.native_packages.logs import log_of, write_log
+from therock_outputs.native_packages.options import DEFAULT_PREFIX
 from therock_outputs.native_packages.package import PackageFormat, PackagePlan
 from therock_outputs.native_packages.packaging import Tools
 from therock_outputs.native_packages.pieces import Compression, PieceMaker
@@ -47,6 +49,8 @@ __all__ = [
 ]
 
 _WRITERS = {PackageFormat.DEB: deb, PackageFormat.RPM: rpm}
+_ROOT = dirname(DEFAULT_PREFIX)
+"""Where all versions of ROCm lie, and links to what is the machine's own one."""
 _LATEST = 0xFFFFFFFF
 """Seconds that an rpm can tell."""
 _BUFFER = 1 << 20
@@ -118,7 +122,13 @@ def build_native_packages(
         list(pool.map(_verify, by_name.values()))
         maker = PieceMaker(compression)
         files = FileMaker(
-            maker, spool, work_dir, keep_runpath=keep_runpath, threads=jobs, large=large
+            maker,
+            spool,
+            work_dir,
+            keep_runpath=keep_runpath,
+            prefixes=sorted({_ROOT, *(plan.prefix for plan in packages)}),
+            threads=jobs,
+            large=large,
         )
         read = FileReader(files, jobs=jobs, progress=progress).read(packages, by_name)
         tools = Tools(maker, spool, files, mtime, signer)
@@ -140,7 +150,9 @@ def builder_digest() -> str:
     """A digest of the files that make packages: with others, the same run may give other bytes."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
-    shared = [root / f"artifacts/{name}.py" for name in ("elf", "elf_versions", "rpath")]
+    shared = [
+        root / f"artifacts/{name}.py" for name in ("elf", "elf_traits", "elf_versions", "rpath")
+    ]
     shared.append(root / "artifacts/tarheader.py")
     for path in (*shared, *sorted((root / "native_packages").rglob("*"))):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from therock_outputs.artifacts.archives import Kind
 from therock_outputs.errors import IntegrityError
 from therock_outputs.native_packages.files import StoredFile
+from therock_outputs.native_packages.modes import packaged_mode
 from therock_outputs.native_packages.package import Content, PackagePlan
 
 __all__ = ["Entry", "FileKey", "entries_of", "key_of"]
@@ -28,7 +29,7 @@ class Entry:
     kind: Kind
     """Of hard links the first by path is the file, and the others lead to it."""
     mode: int
-    """Permission bits."""
+    """Permission bits, by the custom of the package's format."""
     link: str = ""
     """A symlink's target, or the path of the entry that a hard link leads to."""
     file: StoredFile | None = None
@@ -90,18 +91,19 @@ def _own_entries(
             names.setdefault(file.path, []).append(content)
     for path, links in names.items():
         file = by_path[path]
-        yield from _named(file, sorted(link.path for link in links), prefix, files)
+        yield from _named(plan, file, [link.path for link in links], files)
 
 
 def _named(
-    file: Content, paths: Sequence[str], prefix: str, files: Mapping[FileKey, StoredFile]
+    plan: PackagePlan, file: Content, paths: Sequence[str], files: Mapping[FileKey, StoredFile]
 ) -> Iterator[Entry]:
     """One file under all its names."""
-    stored = files[key_of(file)]
+    stored, prefix = files[key_of(file)], plan.prefix.strip("/")
+    mode = packaged_mode(file.mode, stored.use, plan.format)
     first, *others = (f"{prefix}/{path}" for path in sorted(paths, key=str.encode))
-    yield Entry(first, Kind.FILE, file.mode, "", stored)
+    yield Entry(first, Kind.FILE, mode, "", stored)
     for path in others:
-        yield Entry(path, Kind.HARDLINK, file.mode, first, stored)
+        yield Entry(path, Kind.HARDLINK, mode, first, stored)
 
 
 def _file_of(plan: PackagePlan, content: Content, by_path: Mapping[str, Content]) -> Content:

@@ -6,15 +6,17 @@ import hashlib
 import mmap
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import basename
 
 from therock_outputs.artifacts.elf import ElfFile, is_code_object
+from therock_outputs.artifacts.elf_traits import ElfTraits, elf_traits
 from therock_outputs.artifacts.elf_versions import ElfDependencies, elf_dependencies
 from therock_outputs.artifacts.rpath import Rewrite, runpath_to_rpath
+from therock_outputs.native_packages.modes import Use, use_of
 from therock_outputs.native_packages.pieces import PIECE, Compression, PieceMaker, Record
 from therock_outputs.native_packages.spool import Range, Spool
 from therock_outputs.storage.local_io import os_errors
@@ -59,10 +61,16 @@ class StoredFile:
     pieces: tuple[StoredPiece, ...] = ()
     """Of a file that is there compressed."""
     elf: ElfDependencies | None = None
+    traits: ElfTraits | None = None
+    """Of an ELF file that is looked into."""
+    use: Use = Use.DATA
 
 
 class FileMaker:
-    """Works on files; any number of threads may use it."""
+    """Works on files; any number of threads may use it.
+
+    ``prefixes``: where the packages of this project put files, which an RPATH may name.
+    """
 
     def __init__(
         self,
@@ -71,6 +79,7 @@ class FileMaker:
         work_dir: Path,
         *,
         keep_runpath: bool,
+        prefixes: Sequence[str],
         threads: int,
         large: int = LARGE,
     ) -> None:
@@ -78,6 +87,7 @@ class FileMaker:
         self._spool = spool
         self._work_dir = work_dir
         self._keep_runpath = keep_runpath
+        self._prefixes = prefixes
         self._threads = min(threads, 4)  # each more takes 60 MB; one large file is not alone
         self.large = large
 
@@ -92,10 +102,10 @@ class FileMaker:
         if rewrite is not None:
             rewrite.apply(data)
         digests = hashlib.sha256(data).hexdigest(), _md5(data).hexdigest()
-        elf = elf_dependencies(data)
+        elf, traits, use = _look_into(data, path)
         if len(data) < SHARED:
-            return StoredFile(len(data), *digests, self._spool.put(data), (), elf)
-        return StoredFile(len(data), *digests, None, tuple(self._compress(data)), elf)
+            return StoredFile(len(data), *digests, self._spool.put(data), (), elf, traits, use)
+        return StoredFile(len(data), *digests, None, tuple(self._compress(data)), elf, traits, use)
 
     def make_large(
         self,
@@ -138,7 +148,7 @@ class FileMaker:
             if rewrites and (rewrite := self._rewrite_of(view, path, label)) is not None:
                 for offset, new in rewrite.parts():
                     image[offset : offset + len(new)] = new
-            elf = elf_dependencies(view)
+            elf, traits, use = _look_into(view, path)
         sha256, md5 = hashlib.sha256(), _md5()
 
         def parts() -> Iterator[memoryview]:
@@ -153,14 +163,15 @@ class FileMaker:
                     image.madvise(mmap.MADV_DONTNEED, at, min(step, len(image) - at))
 
         pieces = tuple(self._compress_parts(parts(), len(image)))
-        return StoredFile(len(image), sha256.hexdigest(), md5.hexdigest(), None, pieces, elf)
+        digests = sha256.hexdigest(), md5.hexdigest()
+        return StoredFile(len(image), *digests, None, pieces, elf, traits, use)
 
     def _rewrite_of(self, view: memoryview, path: str, label: str) -> Rewrite | None:
         """What has to be changed; nothing in what is no ELF file of a host."""
         if self._keep_runpath or is_code_object(path):
             return None
-        elf = ElfFile.read(view, label)
-        return runpath_to_rpath(elf) if elf is not None else None
+        elf = ElfFile.read(view, label, narrow=True)
+        return runpath_to_rpath(elf, self._prefixes) if elf is not None else None
 
     def _compress(self, data: bytearray) -> Iterator[StoredPiece]:
         with memoryview(data) as view:
@@ -191,6 +202,14 @@ class FileMaker:
             for future in pending:
                 piece, records = future.result()
                 yield StoredPiece((self._spool.put(piece),), records)
+
+
+def _look_into(
+    data: bytearray | memoryview, path: str
+) -> tuple[ElfDependencies | None, ElfTraits | None, Use]:
+    """What is kept of a file's content."""
+    traits = elf_traits(data)
+    return elf_dependencies(data), traits, use_of(path, data, traits)
 
 
 def _md5(data: bytes | bytearray = b"") -> hashlib._Hash:
