@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from therock_outputs.layout.location import LayoutError, StorageLocation, plain_name
+from therock_outputs.lazy import lazily
 
 if TYPE_CHECKING:
     from therock_outputs.layout.buckets import CI_CUTOVER, BucketChoice, choose_bucket, role_arn
@@ -115,10 +115,4 @@ _HOMES = {
     "version_date": "versions",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, _HOMES)

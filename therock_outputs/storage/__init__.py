@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from therock_outputs.lazy import lazily
 from therock_outputs.storage.base import (
     Download,
     IfExists,
@@ -57,10 +57,4 @@ _HOMES = {
     "files_to_upload": "files",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    value: object = getattr(module, name)
-    return value
+__getattr__ = lazily(__name__, _HOMES)
