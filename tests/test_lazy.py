@@ -21,7 +21,8 @@ def test_every_name_is_there_and_no_other(package: object) -> None:
 
 def test_whoever_moves_bytes_loads_neither_versions_nor_staging_directories() -> None:
     script = (
-        "import sys; from therock_outputs.storage import Download, open_storage; open_storage(None);"
+        "import sys; from therock_outputs.storage import Download, open_storage;"
+        "open_storage(None);"
         "print(*sorted(name for name in sys.modules if name.startswith('therock_outputs')))"
     )
     loaded = subprocess.run(
