@@ -48,13 +48,14 @@ class PartialFile:
                 break
             else:  # the other one has just finished
                 os.close(descriptor)
-        if not self._load(os.fstat(descriptor).st_size):
+        present = os.fstat(descriptor).st_size
+        if present and not self._load(present):
             os.ftruncate(descriptor, 0)
         return descriptor
 
     def _load(self, present: int) -> bool:
         """Take over the record of an earlier process; False when there is no use for it."""
-        if self._record_path is None or not present:
+        if self._record_path is None:
             return False
         try:
             lines = self._record_path.read_text(encoding="utf-8").split("\n")[:-1]
