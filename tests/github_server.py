@@ -161,6 +161,7 @@ class Broken:
     """An answer in place of the right one."""
 
     status: int
+    """0: the connection is closed; -1: nothing happens as long as the server is there."""
     body: object = None
     """JSON, or bytes as they are."""
     headers: tuple[tuple[str, str], ...] = ()
@@ -186,6 +187,9 @@ class GitHubServer:
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    silent: threading.Event = field(default_factory=threading.Event)
+    """Set when a request has come that gets no answer."""
+    gone: threading.Event = field(default_factory=threading.Event)
     asked: list[Asked] = field(default_factory=list)
     per_page: int = 100
     """The largest page that this server gives."""
@@ -226,8 +230,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         broken = self.github.take(self.path)
-        if broken is not None and broken.status == 0:
-            self._note(0)
+        if broken is not None and broken.status <= 0:
+            self._note(broken.status)
+            if broken.status < 0:
+                self.github.silent.set()
+                self.github.gone.wait()
             self.close_connection = True
             return
         if broken is not None:
@@ -372,5 +379,6 @@ def github_server() -> Iterator[GitHubServer]:
         try:
             yield github
         finally:
+            github.gone.set()
             server.shutdown()
             thread.join()

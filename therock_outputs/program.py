@@ -13,8 +13,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from invoke.config import Config
 from invoke.context import Context
@@ -53,6 +55,17 @@ def main() -> None:
         console.error("interrupted")
         code = _INTERRUPTED
     gc.freeze()
+    _exit(code)
+
+
+def _exit(code: int) -> NoReturn:
+    """End the process, also where a look-up that was given up still waits for its answer."""
+    parallel = sys.modules.get("therock_outputs.storage.parallel")
+    if parallel is not None and parallel.abandoned():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -373,11 +373,37 @@ def test_interrupt_does_not_wait_for_a_rate_limit(
         assert process.stderr is not None
         assert "going on in 80 s" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=70) == 130
+        assert process.wait(timeout=30) == 130
         # Another look-up may have been told of the limit in the same moment.
         *others, told = sorted(process.stderr.read().splitlines(), key="error: interrupted".__eq__)
         assert told == "error: interrupted"
         assert all("going on in 80 s" in other for other in others)
+
+
+def test_interrupt_does_not_wait_for_an_answer_that_never_comes(
+    tool: _Tool, therock: Repository, server: GitHubServer
+) -> None:
+    server.break_with(Broken(-1, path="/runs", times=99))
+    with start("latest-artifacts", "--staging-dir", tool.staging) as process:
+        assert server.silent.wait(timeout=60)
+        process.send_signal(signal.SIGINT)
+        # Reading is given up after 30 s, and tried again four times.
+        assert process.wait(timeout=25) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == "error: interrupted\n"
+
+
+def test_failure_of_one_lookup_does_not_wait_for_an_answer_of_another(
+    tool: _Tool, therock: Repository, server: GitHubServer
+) -> None:
+    server.break_with(
+        Broken(-1, path=f"/runs?head_sha={sha(4)}", times=99),
+        Broken(401, {}, path=f"/runs?head_sha={sha(0)}", times=99),
+    )
+    with start("latest-artifacts", "--staging-dir", tool.staging) as process:
+        assert process.wait(timeout=25) == 3
+        assert process.stderr is not None
+        assert "refuses the token" in process.stderr.read()
 
 
 def test_failure_of_one_lookup_does_not_wait_for_another(

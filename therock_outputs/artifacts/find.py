@@ -205,7 +205,7 @@ class RunFinder:
         runs = self.github.runs(self.repository, commit=commit, workflow=self.workflow)
         if self.successful:
             runs = [run for run in runs if run.conclusion == "success"]
-        found = run_parallel(self._one, runs, jobs)
+        found = run_parallel(self._one, runs, jobs, abandon=True)
         usable = [one for one in found if not {UNDER_WAY, FOR_TRUST} & set(one.lacks)]
         together = [name for one in usable for name in one.archives]
         return CommitRuns(commit, tuple(found), self.wanted.lacking(together))
@@ -213,7 +213,7 @@ class RunFinder:
     def of_commits(self, commits: Iterator[Commit]) -> Iterator[tuple[Commit, CommitRuns]]:
         """Commits with their runs, in their order, several looked up at a time."""
         while window := list(itertools.islice(commits, LOOKUPS)):
-            looked_up = run_parallel(self._commit, window, LOOKUPS)
+            looked_up = run_parallel(self._commit, window, LOOKUPS, abandon=True)
             yield from zip(window, looked_up, strict=True)
 
     def _one(self, run: Run, stop: Stop) -> FoundRun:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["Stop", "Stopped", "run_parallel"]
+__all__ = ["Stop", "Stopped", "abandoned", "run_parallel"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+_ASKING = "asking"
+"""How the names of threads begin that may be left behind."""
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between threads, never an error of its own
@@ -42,31 +45,44 @@ class Stop:
 
 
 def run_parallel(
-    function: Callable[[_Item, Stop], _Result], items: Iterable[_Item], jobs: int
+    function: Callable[[_Item, Stop], _Result],
+    items: Iterable[_Item],
+    jobs: int,
+    *,
+    abandon: bool = False,
 ) -> list[_Result]:
     """``function(item, stop)`` for all items on up to ``jobs`` threads; results in their order.
 
-    The first failure stops the rest and is raised; so does an interrupt of the caller.
+    The first failure stops the rest and is raised; so does an interrupt of the caller. It is
+    raised when the rest has stopped; with ``abandon`` at once, which is for work that waits for
+    others, who may never answer, and leaves nothing to be tidied up.
     """
     work = list(items)
     stop = Stop()
     if jobs <= 1 or len(work) <= 1:
         return [function(item, stop) for item in work]
-    with ThreadPoolExecutor(min(jobs, len(work)), thread_name_prefix="transfer") as pool:
-        futures: list[Future[_Result]] = []
-        try:
-            for item in work:
-                futures.append(pool.submit(function, item, stop))  # noqa: PERF401 - see finally
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            # An interrupt may come before all of them are on their way.
-            whole = len(futures) == len(work) and all(future.done() for future in futures)
-            if not whole or _failures(futures):
-                stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-        for failure in _failures(futures):
-            raise failure
-        return [future.result() for future in futures]
+    prefix = _ASKING if abandon else "transfer"
+    pool = ThreadPoolExecutor(min(jobs, len(work)), thread_name_prefix=prefix)
+    futures: list[Future[_Result]] = []
+    whole = False
+    try:
+        for item in work:
+            futures.append(pool.submit(function, item, stop))  # noqa: PERF401 - see finally
+        wait(futures, return_when=FIRST_EXCEPTION)
+        # An interrupt may come before all of them are on their way.
+        whole = all(future.done() for future in futures) and not _failures(futures)
+    finally:
+        if not whole:
+            stop.set()
+        pool.shutdown(wait=whole or not abandon, cancel_futures=True)
+    for failure in _failures(futures):
+        raise failure
+    return [future.result() for future in futures]
+
+
+def abandoned() -> bool:
+    """Whether work that was left behind still goes on; an interpreter would wait for its end."""
+    return any(thread.name.startswith(_ASKING) for thread in threading.enumerate())
 
 
 def _failures(futures: list[Future[_Result]]) -> list[BaseException]:
