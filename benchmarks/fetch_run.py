@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from therock_outputs.ending import end_process
 from therock_outputs.layout import StorageLocation
 from therock_outputs.storage import Download, open_storage
 
@@ -48,3 +49,4 @@ if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
     print(f"{time.perf_counter() - start:.3f}")
     gc.freeze()
+    end_process(0)

@@ -13,10 +13,8 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
 from invoke.config import Config
 from invoke.context import Context
@@ -24,6 +22,7 @@ from invoke.exceptions import Exit
 
 from therock_outputs.command_line import CommandLine, parse_command_line
 from therock_outputs.console import Console
+from therock_outputs.ending import end_process
 from therock_outputs.errors import OutputsError, UsageError
 from therock_outputs.flags import COMMON, SHARED, Flag, Kind
 from therock_outputs.jobs import Heading, Job
@@ -55,18 +54,7 @@ def main() -> None:
         console.error("interrupted")
         code = _INTERRUPTED
     gc.freeze()
-    _exit(code)
-
-
-def _exit(code: int) -> NoReturn:
-    """End the process, also where a look-up that was given up still waits for its answer."""
-    parallel = sys.modules.get("therock_outputs.storage.parallel")
-    if parallel is not None and parallel.abandoned():
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
+    end_process(code)
 
 
 def run(arguments: Sequence[str], jobs: Mapping[str, Job], console: Console) -> int:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["Stop", "Stopped", "abandoned", "run_parallel"]
+from therock_outputs.ending import ABANDONED
+
+__all__ = ["Stop", "Stopped", "run_parallel"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-_ASKING = "asking"
-"""How the names of threads begin that may be left behind."""
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between threads, never an error of its own
@@ -61,7 +60,7 @@ def run_parallel(
     stop = Stop()
     if jobs <= 1 or len(work) <= 1:
         return [function(item, stop) for item in work]
-    prefix = _ASKING if abandon else "transfer"
+    prefix = ABANDONED if abandon else "transfer"
     pool = ThreadPoolExecutor(min(jobs, len(work)), thread_name_prefix=prefix)
     futures: list[Future[_Result]] = []
     whole = False
@@ -78,11 +77,6 @@ def run_parallel(
     for failure in _failures(futures):
         raise failure
     return [future.result() for future in futures]
-
-
-def abandoned() -> bool:
-    """Whether work that was left behind still goes on; an interpreter would wait for its end."""
-    return any(thread.name.startswith(_ASKING) for thread in threading.enumerate())
 
 
 def _failures(futures: list[Future[_Result]]) -> list[BaseException]:
