@@ -49,6 +49,8 @@ class PartialFile:
             else:  # the other one has just finished
                 os.close(descriptor)
         present = os.fstat(descriptor).st_size
+        # Not an empty file: ext4 takes that for somebody replacing a file's content, and writes
+        # all of it to the disk while it is closed.
         if present and not self._load(present):
             os.ftruncate(descriptor, 0)
         return descriptor
