@@ -142,7 +142,7 @@ def test_piprepo_that_cannot_be_imported_is_said_with_what_to_install(tmp_path: 
     (tmp_path / "piprepo" / "models.py").write_text("import pkg_resources_of_old\n")
     code = (
         "from therock_outputs.errors import OutputsError\n"
-        "try:\n    import therock_outputs.indexes.simple\n"
+        "try:\n    import therock_outputs.indexes.simple_builder\n"
         "except OutputsError as error:\n    print(error)\n"
     )
     said = subprocess.run(

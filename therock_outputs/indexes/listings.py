@@ -114,13 +114,18 @@ def run_listings(
     files: Iterable[ListedFile],
     *,
     groups: Mapping[str, Collection[str]] | None = None,
+    only: StorageLocation | None = None,
 ) -> tuple[ListingPage, ...]:
     """The pages of a run: its root, its artifact groups, logs, manifests, packages and tarballs.
 
     ``files`` is everything under the run's root, in any order; listing pages among them are
     left out. ``groups`` maps an artifact group to the file names of its archives. A directory
-    without files gets no page.
+    without files gets no page. ``only`` is the one page to make; None: all.
     """
+
+    def is_wanted(page: StorageLocation) -> bool:
+        return only is None or page == only
+
     groups = groups or {}
     pages = {
         root.logs(): root.logs_index(),
@@ -141,11 +146,12 @@ def run_listings(
             if "by-hash" not in entry.name.split("/")
         ]
         if below:
+            top.append(_directory_entry(root, directory, page, below))
+        if below and is_wanted(page):
             name = directory.relative_to(root.root).removesuffix("/")
             up = "../" * (name.count("/") + 1)
             html = render_listing(name, below, parents=[ListingLink(run_name, f"{up}index.html")])
             made.append(ListingPage(page, html))
-            top.append(_directory_entry(root, directory, page, below))
     python_page = root.python_find_links()
     if any(file.location == python_page for file in listed):
         # The index's own pages lie in other ways on other servers; this page tells none apart.
@@ -156,7 +162,13 @@ def run_listings(
         ]
         top.append(_directory_entry(root, root.python(), python_page, wheels))
     archives = [entry for entry in _files_below(root.root, listed) if "/" not in entry.name]
-    made.extend(_group_page(root, group, groups[group], archives) for group in sorted(groups))
+    made.extend(
+        _group_page(root, group, groups[group], archives)
+        for group in sorted(groups)
+        if is_wanted(root.archive_index(group))
+    )
+    if not is_wanted(root.archive_index()):
+        return tuple(made)
     see_also = [
         ListingLink(group, root.archive_index(group).name) for group in sorted(groups, key=_natural)
     ]

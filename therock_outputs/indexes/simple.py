@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import json
-import warnings
 from collections.abc import Collection, Iterable, Sequence
 from html.parser import HTMLParser
 from typing import Any
@@ -16,18 +15,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from packaging.version import Version
 
-from therock_outputs.errors import IntegrityError, OutputsError
+from therock_outputs.errors import IntegrityError
 from therock_outputs.indexes.distributions import IndexedFile
-
-with warnings.catch_warnings():
-    # piprepo imports pkg_resources, whose only word is that it will go away.
-    warnings.simplefilter("ignore")
-    try:
-        from piprepo import models
-    except ImportError as failure:
-        raise OutputsError(
-            f"piprepo cannot be imported ({failure}); pip install 'piprepo==0.1.3' 'setuptools<82'"
-        ) from failure
 
 __all__ = ["HTML", "JSON", "file_anchor", "hrefs_of", "simple_pages", "start_of_page"]
 
@@ -56,7 +45,10 @@ def simple_pages(
     from a project's page to the place that the files' paths are from. ``also`` are projects that
     get a page without files.
     """
-    builder = _Builder(files, up)
+    # piprepo loads boto3 and pkg_resources, which takes a quarter of a second.
+    from therock_outputs.indexes.simple_builder import Builder  # noqa: PLC0415
+
+    builder = Builder(files, up)
     for project in also:
         builder.packages.setdefault(project, [])
     builder.create_html_indexes("")
@@ -131,42 +123,6 @@ class _Links(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             self.hrefs.append(dict(attrs).get("href") or "")
-
-
-class _FileAnchor:
-    """Stands in for piprepo's template of a link to a file."""
-
-    def __init__(self, up: str) -> None:
-        self._up = up
-
-    def format(self, file: IndexedFile) -> str:
-        return file_anchor(file, self._up)
-
-
-class _Builder(models.Index):  # type: ignore[misc] # piprepo carries no types
-    """piprepo's index over files whose names are parsed already; pages stay in memory."""
-
-    html_header = start_of_page("Simple index")
-    html_root_anchor = '<a href="{0}/">{0}</a><br>\n'
-    html_footer = "</body>\n</html>\n"
-
-    def __init__(self, files: Iterable[IndexedFile], up: str) -> None:
-        super().__init__("", "")
-        self.html_package_anchor = _FileAnchor(up)
-        self.written: dict[str, bytes] = {}
-        self._build_packages(files)
-
-    def _build_packages(self, packages: Iterable[IndexedFile]) -> None:
-        # piprepo's own finds the project by a pattern in the name, which a build tag misleads.
-        for file in packages:
-            self.packages.setdefault(file.name.project, []).append(file)
-
-    def _create_directory(self, directory: str) -> None:
-        """There is none: storage writes the pages."""
-
-    def _write_file(self, filename: str, lines: Sequence[str]) -> None:
-        # piprepo's own writes in place, where a reader finds half a page.
-        self.written[filename] = "".join(lines).encode()
 
 
 def _project_json(project: str, files: Sequence[IndexedFile], up: str) -> bytes:

@@ -124,17 +124,18 @@ def plain_name(name: str, what: str) -> str:
 
 def _key_problem(key: str) -> str | None:
     """Why the key cannot be used, as the end of a sentence; None when it can."""
-    size = len(key.encode(errors="surrogatepass"))
+    is_plain = key.isascii() and key.isprintable()  # most are, and have no such characters
+    size = len(key) if is_plain else len(key.encode(errors="surrogatepass"))
     segments = key.removesuffix("/").split("/") if key else []
     problems = (
         (key.startswith("/"), "is absolute; remove its leading '/'"),
         ("\\" in key, "holds a backslash; segments are joined by '/'"),
         (
-            any(unicodedata.category(character) == "Cc" for character in key),
+            not is_plain and any(unicodedata.category(one) == "Cc" for one in key),
             "holds a control character; rename the file",
         ),
         (
-            any(unicodedata.category(character) == "Cs" for character in key),
+            not is_plain and any(unicodedata.category(one) == "Cs" for one in key),
             "is not valid UTF-8; rename the file",
         ),
         (size > _MAX_KEY_BYTES, f"is {size} bytes long; S3 allows {_MAX_KEY_BYTES}"),

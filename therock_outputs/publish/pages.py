@@ -49,7 +49,7 @@ def publish_pages(
     for location, page in pages.items():
 
         def render(_old: bytes | None, page: ListingPage = page) -> bytes:
-            return run.pages().get(page.location, page).data
+            return run.pages(only=page.location).get(page.location, page).data
 
         storage.update(location, render, content_type=_HTML)
     return tuple(pages)
@@ -81,14 +81,14 @@ class _Run:
     unknown: set[StorageLocation] = field(default_factory=set)
     """Archives whose digest file says nothing of use."""
 
-    def pages(self) -> dict[StorageLocation, ListingPage]:
-        """The pages of what is there now."""
+    def pages(self, only: StorageLocation | None = None) -> dict[StorageLocation, ListingPage]:
+        """The pages of what is there now, or one of them."""
         found = {info.location: info.size for info in self.storage.list(self.root.root)}
         archives = {self.root.archive(name.filename): name for name in self._archives(found)}
         self._read_digests(archives, found)
         digests = self.digests | self._sums(found)
         files = [ListedFile(place, size, digests.get(place)) for place, size in found.items()]
-        made = run_listings(self.root, files, groups=_groups(archives.values()))
+        made = run_listings(self.root, files, groups=_groups(archives.values()), only=only)
         return {page.location: page for page in made}
 
     def _archives(self, found: Iterable[StorageLocation]) -> list[ArchiveName]:

@@ -91,10 +91,12 @@ class LocalStorage(Storage):
             if not (key.startswith(prefix) or (entry.is_dir() and prefix.startswith(key))):
                 continue
             location = StorageLocation(directory.bucket, key)
-            inside = location.local_path(self.staging_dir)
+            # Below a directory that is inside, only a link can lead out.
+            is_link = entry.is_symlink()
+            inside = location.local_path(self.staging_dir) if is_link else path / entry.name
             if not entry.is_dir():
                 yield location, inside
-            elif entry.is_symlink() and path.resolve().is_relative_to(inside.resolve()):
+            elif is_link and path.resolve().is_relative_to(inside.resolve()):
                 raise StorageError(f"{inside} is a link to a directory above it; remove the link")
             else:
                 yield from self._walk(location, prefix)
